@@ -1,0 +1,50 @@
+# The chores of this repository; `make help` lists them, and CI runs `make check`.
+
+CARGO ?= cargo
+# Programs that the chores need and the machine lacks are built into here, outside of the checkout.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sparkload/tools
+# How long `make fuzz` spends on each fuzz target.
+FUZZ_SECONDS ?= 60
+
+export CARGO TOOLS FUZZ_SECONDS
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help build demo test check format lint docs dependencies fuzz bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
+
+build: ## build the program: target/release/sparkload
+	$(CARGO) build --release --locked
+
+demo: ## load the fixtures from an S3 server in the process into the embedded PostgreSQL
+	$(CARGO) run --locked --example demo
+
+test: ## install a PostgreSQL server if the machine has none, and run all tests
+	@sh tests/postgres.sh
+	$(CARGO) test --locked
+
+check: format lint test docs dependencies ## everything that CI checks
+
+format: ## check that the code is formatted
+	$(CARGO) fmt --check
+
+lint: ## run clippy with warnings denied, with all features and with none
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
+
+docs: ## build the documentation with warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+dependencies: ## check the dependencies' licences, sources and known vulnerabilities
+	@sh tests/dependencies.sh
+
+fuzz: ## fuzz each target for FUZZ_SECONDS (60); needs a nightly toolchain
+	@sh tests/fuzz.sh
+
+bench: ## run the benchmarks
+	$(CARGO) bench --locked
+
+clean: ## remove what was built
+	$(CARGO) clean

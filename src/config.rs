@@ -1,0 +1,91 @@
+//! What a load is told: every setting once, typed, with its default and meaning.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::record::Format;
+use crate::report::Progress;
+use crate::source::Source;
+use crate::star::Matching;
+use crate::target::Target;
+
+/// Everything [`load`](crate::load) needs to know; nothing is read from the environment.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the songs and logs are.
+    pub source: Source,
+    /// The database to load.
+    pub target: Target,
+    /// The schema that holds all tables; created when it is missing.
+    pub schema: String,
+    /// How JSON becomes typed records.
+    pub format: Format,
+    /// When a play and a song are the same.
+    pub matching: Matching,
+    /// Leaves out the plays that match no song.
+    pub matched_only: bool,
+    /// Fills `staging_events` and `staging_songs` too; otherwise they end up empty.
+    pub staging: bool,
+    /// How many rejected records a load tolerates; one more and nothing is published.
+    pub max_errors: u64,
+    /// Writes each reject, with its whole raw record, to this file as NDJSON.
+    pub rejects: Option<PathBuf>,
+    /// Reads and checks everything but writes nothing to the target.
+    pub dry_run: bool,
+    /// Bounds the bytes in flight between the source and the target.
+    pub memory: usize,
+    /// How many objects are read at once.
+    pub fetches: usize,
+    /// How many connections write at once; `None` takes what suits the target.
+    pub connections: Option<usize>,
+    /// How many threads parse and encode; `None` takes one for each core.
+    pub threads: Option<usize>,
+    /// The size of the pieces that a large object is worked on in.
+    pub block_bytes: usize,
+    /// Counts that move while the load runs; keep a clone to watch it.
+    pub progress: Arc<Progress>,
+}
+
+impl Config {
+    /// Settings for loading `source` into the schema `public` of `target`, all else at its default.
+    pub fn new(source: Source, target: Target) -> Self {
+        Self {
+            source,
+            target,
+            schema: "public".to_owned(),
+            format: Format::default(),
+            matching: Matching::default(),
+            matched_only: false,
+            staging: true,
+            max_errors: 0,
+            rejects: None,
+            dry_run: false,
+            memory: 128 << 20,
+            fetches: 32,
+            connections: None,
+            threads: None,
+            block_bytes: 1 << 20,
+            progress: Arc::default(),
+        }
+    }
+
+    /// Checks what the types leave open.
+    pub(crate) fn validate(&self) -> Result<()> {
+        const MAX_BLOCK_BYTES: usize = 256 << 20;
+        let wrong = |what: &str| Err(Error::config(what));
+        if self.fetches == 0 || self.connections == Some(0) || self.threads == Some(0) {
+            return wrong("fetches, connections and threads are at least 1");
+        }
+        if !(1..=MAX_BLOCK_BYTES).contains(&self.block_bytes) {
+            return wrong("a block has between 1 byte and 256 MiB");
+        }
+        if !(1..=MAX_BLOCK_BYTES).contains(&self.format.max_record_bytes) {
+            return wrong("a record may have between 1 byte and 256 MiB");
+        }
+        if self.format.replace_invalid_chars.is_some_and(|byte| !byte.is_ascii() || byte == 0) {
+            return wrong("what replaces invalid characters is an ASCII character other than NUL");
+        }
+        Ok(())
+    }
+}

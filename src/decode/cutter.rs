@@ -1,0 +1,248 @@
+//! The cutter: takes an object's bytes as they arrive and hands out blocks of whole records.
+
+use std::io;
+use std::mem;
+
+use bytes::{Buf, Bytes};
+
+use super::compression::{Compression, Decompressor};
+use super::framer::Framer;
+use super::{Block, count_newlines};
+
+/// How large blocks and records may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub block_bytes: usize,
+    pub max_record_bytes: usize,
+}
+
+/// Decompresses and cuts one object; give it the bytes in order, then [`finish`](Self::finish).
+///
+/// It holds at most one block and the record that does not fit it, so never more than the limits say.
+pub(crate) struct Cutter {
+    decompressor: Option<Decompressor>,
+    framer: Framer,
+    block_bytes: usize,
+    /// Decoded bytes that are not in a block yet.
+    text: Vec<u8>,
+    /// How long `text` must be before it is looked at again.
+    wanted: usize,
+    next_record: u64,
+    next_line: u64,
+    offset: u64,
+}
+
+impl Cutter {
+    pub fn new(compression: Compression, limits: Limits) -> Self {
+        Self {
+            decompressor: compression.decompressor(),
+            framer: Framer::new(limits.max_record_bytes),
+            block_bytes: limits.block_bytes,
+            text: Vec::new(),
+            wanted: limits.block_bytes,
+            next_record: 1,
+            next_line: 1,
+            offset: 0,
+        }
+    }
+
+    /// Takes from `input` what fits; `None` means that all of it was taken and more is needed.
+    ///
+    /// # Errors
+    ///
+    /// The data is not what its compression says.
+    pub fn push(&mut self, input: &mut Bytes) -> io::Result<Option<Block>> {
+        loop {
+            if self.text.len() >= self.wanted {
+                if let Some(block) = self.cut(false) {
+                    return Ok(Some(block));
+                }
+            }
+            let room = self.wanted - self.text.len();
+            match &mut self.decompressor {
+                None => {
+                    let taken = room.min(input.len());
+                    self.text.extend_from_slice(&input[..taken]);
+                    input.advance(taken);
+                }
+                Some(decompressor) => {
+                    let used = decompressor.decompress(input, &mut self.text, room)?;
+                    input.advance(used);
+                }
+            }
+            // A decompressor that fills all the room may still hold output when its input is used up.
+            if input.is_empty() && self.text.len() < self.wanted {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Hands out what is left when all input was pushed, if there is anything.
+    ///
+    /// # Errors
+    ///
+    /// The compressed data ends early.
+    pub fn finish(&mut self) -> io::Result<Option<Block>> {
+        if let Some(decompressor) = &mut self.decompressor {
+            decompressor.finish()?;
+        }
+        Ok(self.cut(true))
+    }
+
+    /// The block that `text` holds; `None` where no record is complete.
+    fn cut(&mut self, end_of_text: bool) -> Option<Block> {
+        let mut frames = Vec::new();
+        let length = self.framer.frame(&self.text, end_of_text, &mut frames);
+        let rest = self.text[length..].to_vec();
+        let mut bytes = mem::replace(&mut self.text, rest);
+        bytes.truncate(length);
+        // A record larger than a block is looked at again only when twice as much of it is there.
+        self.wanted = self.block_bytes.max(2 * self.text.len());
+        let lines = count_newlines(&bytes);
+        let block = Block {
+            first_record: self.next_record,
+            first_line: self.next_line,
+            offset: self.offset,
+            bytes,
+            frames,
+        };
+        self.next_record += block.frames.len() as u64;
+        self.next_line += lines;
+        self.offset += length as u64;
+        (!block.frames.is_empty()).then_some(block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FrameKind;
+    use super::*;
+
+    /// Cuts `text` as it would arrive in pieces of `piece` bytes.
+    fn cut(text: &[u8], piece: usize, limits: Limits) -> Vec<Block> {
+        let mut cutter = Cutter::new(Compression::Plain, limits);
+        let mut blocks = Vec::new();
+        for chunk in text.chunks(piece) {
+            let mut chunk = Bytes::copy_from_slice(chunk);
+            while let Some(block) = cutter.push(&mut chunk).unwrap() {
+                blocks.push(block);
+            }
+        }
+        blocks.extend(cutter.finish().unwrap());
+        blocks
+    }
+
+    /// The records of blocks: number, line, offset, text.
+    fn records(blocks: &[Block]) -> Vec<(u64, u64, u64, String)> {
+        let of = |block: &Block| {
+            let numbered = block.frames.iter().enumerate().map(|(index, &frame)| {
+                let text = match frame.kind {
+                    FrameKind::Record => String::from_utf8_lossy(block.record(frame)).into_owned(),
+                    kind => format!("{kind:?}"),
+                };
+                let offset = block.offset + u64::from(frame.start);
+                (block.first_record + index as u64, block.line_of(frame), offset, text)
+            });
+            numbered.collect::<Vec<_>>()
+        };
+        blocks.iter().flat_map(of).collect()
+    }
+
+    fn texts(text: &str) -> Vec<String> {
+        let limits = Limits { block_bytes: 1 << 20, max_record_bytes: 1 << 20 };
+        let blocks = cut(text.as_bytes(), usize::MAX, limits);
+        records(&blocks).into_iter().map(|record| record.3).collect()
+    }
+
+    #[test]
+    fn every_framing_gives_its_records() {
+        let cases: &[(&str, &[&str])] = &[
+            ("", &[]),
+            (" \r\n\t ", &[]),
+            ("{}", &["{}"]),
+            ("{\"a\":1}\n{\"a\":2}\n", &["{\"a\":1}", "{\"a\":2}"]),
+            ("\u{feff}{\"a\":1}\r\n\r\n{\"a\":2}", &["{\"a\":1}", "{\"a\":2}"]),
+            ("{\"a\":1} {\"a\":2}{\"a\":3}\n", &["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]),
+            (
+                "{\"a\":\"}{\"}\n{\"b\":\"\\\"}\"}\n{}",
+                &["{\"a\":\"}{\"}", "{\"b\":\"\\\"}\"}", "{}"],
+            ),
+            (
+                "{\n \"a\": [\n{\"b\": 1},\n{}\n]\n}\n{}\n",
+                &["{\n \"a\": [\n{\"b\": 1},\n{}\n]\n}", "{}"],
+            ),
+            ("[]", &[]),
+            ("[\n  {\"a\": 1},\n  {\"a\": [{}]}\n]\n", &["{\"a\": 1}", "{\"a\": [{}]}"]),
+            ("[{\"a\":1},{\"a\":2}]", &["{\"a\":1}", "{\"a\":2}"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(texts(text), *expected, "framing {text:?}");
+        }
+    }
+
+    #[test]
+    fn broken_text_is_cut_so_that_good_records_survive() {
+        let cases: &[(&str, &[&str])] = &[
+            ("{\"a\":\"x\n{\"b\":1}\n", &["{\"a\":\"x", "{\"b\":1}"]),
+            ("{\"a\":1\n{\"b\":1}\n", &["{\"a\":1", "{\"b\":1}"]),
+            ("{\"a\":{\"b\":1}\n{\"b\":1}\n", &["{\"a\":{\"b\":1}", "{\"b\":1}"]),
+            ("{}\nnonsense { here\n{}\n", &["{}", "nonsense { here", "{}"]),
+            ("{} x\n{}\n", &["{} x", "{}"]),
+            ("{}{} x\n{}\n", &["{}", "{} x", "{}"]),
+            ("{}, {}\n{}\n", &["{}, {}", "{}"]),
+            ("123\n\"x\"\n[1,2]\n{}\n", &["123", "\"x\"", "[1,2]", "{}"]),
+            ("{}\n{\"a\":", &["{}", "{\"a\":"]),
+            ("[\n{},\nnull,\n{}\n]", &["{}", "null,", "{}"]),
+            ("[{},", &["{}", "OpenArray"]),
+            ("[{},{", &["{}", "{"]),
+            ("[{\"a\":\"\n{}]", &["{\"a\":\"", "{}"]),
+            ("{]\n{}", &["{]", "{}"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(texts(text), *expected, "framing {text:?}");
+        }
+    }
+
+    #[test]
+    fn pieces_and_block_sizes_never_matter() {
+        let text = "\u{feff}{\"a\":\"}\\\\\\\"{\"}\n{\n\"b\":[{},\n{}]}\r\n\n{\"c\":1}{\"d\":2} \n{\"e\":\n{}\nx y\n{\"f\":\"\n{}\n\
+                    [{\"a\":1}\n,{\"b\":[1]}]\n[ {},\n 7,\n{}\n]{\"g\":1} {\"h\":2} z\n{\"i\":3}\n{\"j\":4}\n  {\"k\":5";
+        let whole = Limits { block_bytes: 1 << 20, max_record_bytes: 1 << 20 };
+        let expected = records(&cut(text.as_bytes(), usize::MAX, whole));
+        assert_eq!(expected.len(), 17);
+        for block_bytes in 1..text.len() + 2 {
+            for piece in [1, 2, 3, 7, 64, 1024] {
+                let limits = Limits { block_bytes, ..whole };
+                let blocks = cut(text.as_bytes(), piece, limits);
+                assert_eq!(
+                    records(&blocks),
+                    expected,
+                    "blocks of {block_bytes}, pieces of {piece}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_over_the_limit_is_dropped_in_bounded_memory() {
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(1000));
+        let text = format!("{{\"b\":1}}\n{long}\n{{\"c\":2}}\n{long} {{\"d\":3}}\n{long}");
+        for piece in [1, 10, 4096] {
+            let limits = Limits { block_bytes: 16, max_record_bytes: 100 };
+            let blocks = cut(text.as_bytes(), piece, limits);
+            let found = records(&blocks).into_iter().map(|record| record.3);
+            let expected = ["{\"b\":1}", "TooLong", "{\"c\":2}", "TooLong", "{\"d\":3}", "TooLong"];
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+            assert!(blocks.iter().all(|block| block.bytes.len() <= 300));
+        }
+    }
+
+    #[test]
+    fn compressed_data_that_ends_early_is_an_error() {
+        let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b];
+        let limits = Limits { block_bytes: 16, max_record_bytes: 100 };
+        let mut cutter = Cutter::new(Compression::Gzip, limits);
+        assert!(cutter.push(&mut Bytes::copy_from_slice(&gzip)).unwrap().is_none());
+        assert_eq!(cutter.finish().unwrap_err().to_string(), "the gzip data ends early");
+    }
+}

@@ -1,0 +1,42 @@
+//! Decoding: the bytes of an object become blocks of whole records, whose positions are known.
+
+mod compression;
+mod cutter;
+mod framer;
+
+pub(crate) use compression::Compression;
+pub(crate) use cutter::{Cutter, Limits};
+pub(crate) use framer::{Frame, FrameKind};
+
+/// A run of whole records of one object, in order.
+///
+/// Where it was cut depends on the block size, what it holds and how its records are numbered does not.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// Decoded bytes; every frame lies inside.
+    pub bytes: Vec<u8>,
+    /// The records, in order.
+    pub frames: Vec<Frame>,
+    /// The number of the first record in its object, counted from 1.
+    pub first_record: u64,
+    /// The number of the line that the block starts on, counted from 1.
+    pub first_line: u64,
+    /// The offset of the block's first byte in the decoded object.
+    pub offset: u64,
+}
+
+impl Block {
+    /// The line of the object on which `frame` starts.
+    pub fn line_of(&self, frame: Frame) -> u64 {
+        self.first_line + count_newlines(&self.bytes[..frame.start as usize])
+    }
+
+    /// The bytes of `frame`.
+    pub fn record(&self, frame: Frame) -> &[u8] {
+        &self.bytes[frame.start as usize..frame.end as usize]
+    }
+}
+
+fn count_newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}

@@ -1,0 +1,128 @@
+//! Events: the records of the log.
+
+use std::borrow::Cow;
+
+use super::format::Format;
+use super::jsonpaths::JsonPath;
+use super::keys::Keys;
+use super::reject::Fault;
+use super::utf8_text;
+use super::value::Cells;
+use crate::table::Table;
+use crate::table::staging_events::FIELDS;
+use crate::table::time::Moment;
+
+/// One event, borrowed from its JSON wherever that says it plainly.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event<'a> {
+    pub artist: Option<Cow<'a, str>>,
+    pub auth: Option<Cow<'a, str>>,
+    pub first_name: Option<Cow<'a, str>>,
+    pub gender: Option<Cow<'a, str>>,
+    pub item_in_session: Option<i32>,
+    pub last_name: Option<Cow<'a, str>>,
+    pub length: Option<f64>,
+    pub level: Option<Cow<'a, str>>,
+    pub location: Option<Cow<'a, str>>,
+    pub method: Option<Cow<'a, str>>,
+    pub page: Option<Cow<'a, str>>,
+    pub registration: Option<i64>,
+    pub session_id: Option<i32>,
+    pub song: Option<Cow<'a, str>>,
+    pub status: Option<i32>,
+    pub ts: Option<Moment>,
+    pub user_agent: Option<Cow<'a, str>>,
+    pub user_id: Option<i32>,
+}
+
+/// The members that feed the columns of `staging_events`, in their order.
+const KEYS: [&str; FIELDS] = [
+    "artist",
+    "auth",
+    "firstName",
+    "gender",
+    "itemInSession",
+    "lastName",
+    "length",
+    "level",
+    "location",
+    "method",
+    "page",
+    "registration",
+    "sessionId",
+    "song",
+    "status",
+    "ts",
+    "userAgent",
+    "userId",
+];
+
+const TS: usize = 15;
+const USER_ID: usize = 17;
+
+/// Reads events in one format.
+#[derive(Debug)]
+pub(crate) struct EventReader {
+    keys: Keys,
+    format: Format,
+}
+
+impl EventReader {
+    pub fn new(format: &Format) -> Self {
+        let keys = match &format.jsonpaths {
+            Some(paths) => Keys::new(paths.iter().cloned(), format.ignore_case),
+            None => Keys::new(KEYS.map(JsonPath::member).into_iter(), format.ignore_case),
+        };
+        Self { keys, format: format.clone() }
+    }
+
+    /// The record as text; with invalid UTF-8 replaced, where the format says so.
+    pub fn text<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, Fault> {
+        utf8_text::<FIELDS>(record, &self.keys, Table::StagingEvents, &self.format)
+    }
+
+    /// The event that `record` holds.
+    ///
+    /// # Errors
+    ///
+    /// It is not a JSON object, a value does not convert, or a play lacks its user or moment.
+    pub fn read<'a>(&self, record: &'a str) -> Result<Event<'a>, Fault> {
+        let raw = self.keys.pick::<FIELDS>(record)?;
+        let cells =
+            Cells { raw: &raw, columns: Table::StagingEvents.columns(), format: &self.format };
+        let event = Event {
+            artist: cells.text(0)?,
+            auth: cells.text(1)?,
+            first_name: cells.text(2)?,
+            gender: cells.text(3)?,
+            item_in_session: cells.int(4)?,
+            last_name: cells.text(5)?,
+            length: cells.double(6)?,
+            level: cells.text(7)?,
+            location: cells.text(8)?,
+            method: cells.text(9)?,
+            page: cells.text(10)?,
+            registration: cells.bigint(11)?,
+            session_id: cells.int(12)?,
+            song: cells.text(13)?,
+            status: cells.int(14)?,
+            ts: cells.moment(TS)?,
+            user_agent: cells.text(16)?,
+            user_id: cells.int(USER_ID)?,
+        };
+        if event.is_play() && event.user_id.is_none() {
+            return Err(cells.fault(USER_ID, "missing in a NextSong event"));
+        }
+        if event.is_play() && event.ts.is_none() {
+            return Err(cells.fault(TS, "missing in a NextSong event"));
+        }
+        Ok(event)
+    }
+}
+
+impl Event<'_> {
+    /// Whether a song was played.
+    pub fn is_play(&self) -> bool {
+        self.page.as_deref() == Some("NextSong")
+    }
+}

@@ -1,0 +1,172 @@
+//! Keys: which member of a JSON object feeds which columns.
+
+use std::fmt;
+
+use hashbrown::HashMap;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::jsonpaths::{JsonPath, Step};
+use super::reject::Fault;
+use super::text::unescape;
+
+/// The members that a record's columns are fed from.
+#[derive(Debug)]
+pub(super) struct Keys {
+    feeds: HashMap<String, Vec<Feed>>,
+    ignore_case: bool,
+}
+
+#[derive(Debug)]
+struct Feed {
+    column: usize,
+    below: Vec<Step>,
+}
+
+impl Keys {
+    /// The columns in order, each fed from its path.
+    pub fn new(paths: impl Iterator<Item = JsonPath>, ignore_case: bool) -> Self {
+        let mut feeds = HashMap::<String, Vec<Feed>>::new();
+        for (column, JsonPath { key, below }) in paths.enumerate() {
+            let key = if ignore_case { key.to_lowercase() } else { key };
+            feeds.entry(key).or_default().push(Feed { column, below });
+        }
+        Self { feeds, ignore_case }
+    }
+
+    /// The JSON text of each column's value; `None` where it is missing or null.
+    ///
+    /// # Errors
+    ///
+    /// `record` is not one JSON object.
+    pub fn pick<'a, const COLUMNS: usize>(
+        &self,
+        record: &'a str,
+    ) -> Result<[Option<&'a str>; COLUMNS], Fault> {
+        let mut picked = [None; COLUMNS];
+        let read = each_member(record, |key, value| {
+            let feeds = if self.ignore_case {
+                self.feeds.get(&key.to_lowercase())
+            } else {
+                self.feeds.get(key)
+            };
+            for feed in feeds.into_iter().flatten() {
+                picked[feed.column] = descend(value, &feed.below, self.ignore_case);
+            }
+        });
+        match read {
+            Ok(()) => Ok(picked),
+            Err(_) if !record.starts_with('{') => Err(Fault::record("not a JSON object")),
+            Err(cause) => Err(Fault::record(format!("broken JSON: {cause}"))),
+        }
+    }
+}
+
+/// The value at the end of `steps`; of a repeated key the last one counts.
+fn descend<'a>(value: &'a str, steps: &[Step], ignore_case: bool) -> Option<&'a str> {
+    let mut value = value;
+    for step in steps {
+        value = match step {
+            Step::Key(name) => {
+                let mut found = None;
+                let same = |key: &str| match ignore_case {
+                    true => key.to_lowercase() == name.to_lowercase(),
+                    false => key == name,
+                };
+                each_member(value, |key, value| {
+                    if same(key) {
+                        found = Some(value);
+                    }
+                })
+                .ok()?;
+                found?
+            }
+            Step::Index(index) => {
+                let elements: Vec<&'a RawValue> = serde_json::from_str(value).ok()?;
+                elements.get(*index)?.get()
+            }
+        };
+    }
+    Some(value).filter(|value| *value != "null")
+}
+
+/// Calls `each` with every member of the JSON object `json`: its key, and its value's source text.
+fn each_member<'a>(json: &'a str, each: impl FnMut(&str, &'a str)) -> serde_json::Result<()> {
+    struct Members<F>(F);
+
+    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Members<F> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+            while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                let key = key.get();
+                // A key that no text can hold is none that is known.
+                if let Ok(key) = unescape(&key[1..key.len() - 1], None) {
+                    (self.0)(&key, value.get());
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    deserializer.deserialize_map(Members(each))?;
+    deserializer.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(record: &str, paths: &[(&str, Vec<Step>)], ignore_case: bool) -> [Option<String>; 2] {
+        let paths = paths
+            .iter()
+            .map(|(key, below)| JsonPath { key: (*key).to_owned(), below: below.clone() });
+        let keys = Keys::new(paths, ignore_case);
+        keys.pick::<2>(record).unwrap().map(|value| value.map(str::to_owned))
+    }
+
+    #[test]
+    fn members_feed_their_columns() {
+        let plain = [("a", vec![]), ("b", vec![])];
+        let cases = [
+            (r#"{"b": 2, "a": "x", "c": {"a": 9}}"#, false, [Some("\"x\""), Some("2")]),
+            (r#"{"a": 1, "a": 2}"#, false, [Some("2"), None]),
+            (r#"{"a": 1, "a": null}"#, false, [None, None]),
+            (r#"{"\u0061": 1, "\ud800": 5}"#, false, [Some("1"), None]),
+            (r#"{"A": 1, "B": 2}"#, false, [None, None]),
+            (r#"{"A": 1, "a": 3, "B": 2}"#, true, [Some("3"), Some("2")]),
+            (r#" { "a" : { "x" : [ 1 ] } } "#, false, [Some("{ \"x\" : [ 1 ] }"), None]),
+        ];
+        for (record, ignore_case, expected) in cases {
+            let expected = expected.map(|value| value.map(str::to_owned));
+            assert_eq!(picked(record, &plain, ignore_case), expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn paths_lead_into_nested_values() {
+        let step = |name: &str| Step::Key(name.to_owned());
+        let paths = [("a", vec![step("b"), Step::Index(1)]), ("a", vec![step("c")])];
+        let record = r#"{"a": {"b": [1, [2]], "c": 1, "c": 3}}"#;
+        assert_eq!(picked(record, &paths, false), [Some("[2]".to_owned()), Some("3".to_owned())]);
+        let record = r#"{"a": {"b": 7, "c": null}}"#;
+        assert_eq!(picked(record, &paths, false), [None, None]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_without_overflowing_the_stack() {
+        let keys = Keys::new(["a", "b"].map(JsonPath::member).into_iter(), false);
+        let deep = format!("{{\"a\":{}", "[".repeat(1 << 20));
+        let deep_unknown = format!("{{\"z\":{}{}}}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+        assert!(keys.pick::<2>(&deep).is_err());
+        assert!(keys.pick::<2>(&deep_unknown).is_ok());
+        for record in ["", "1", "[{}]", "{\"a\":1", "{\"a\":01}", "{\"a\":\"\n\"}", "{} {}"] {
+            assert!(keys.pick::<2>(record).is_err(), "{record}");
+        }
+    }
+}

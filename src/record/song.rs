@@ -1,0 +1,72 @@
+//! Song records: one song with its artist.
+
+use std::borrow::Cow;
+
+use super::format::Format;
+use super::jsonpaths::JsonPath;
+use super::keys::Keys;
+use super::reject::Fault;
+use super::utf8_text;
+use super::value::Cells;
+use crate::table::Table;
+use crate::table::staging_songs::FIELDS;
+
+/// One song with its artist, borrowed from its JSON wherever that says it plainly.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SongRecord<'a> {
+    pub num_songs: Option<i32>,
+    pub artist_id: Cow<'a, str>,
+    pub artist_latitude: Option<f64>,
+    pub artist_longitude: Option<f64>,
+    pub artist_location: Option<Cow<'a, str>>,
+    pub artist_name: Cow<'a, str>,
+    pub song_id: Cow<'a, str>,
+    pub title: Cow<'a, str>,
+    pub duration: f64,
+    pub year: Option<i32>,
+}
+
+/// Reads song records in one format.
+#[derive(Debug)]
+pub(crate) struct SongReader {
+    keys: Keys,
+    format: Format,
+}
+
+impl SongReader {
+    /// The columns of `staging_songs` are fed from the members of their own names.
+    pub fn new(format: &Format) -> Self {
+        let names = Table::StagingSongs.columns()[..FIELDS].iter().map(|column| column.name);
+        let keys = Keys::new(names.map(JsonPath::member), format.ignore_case);
+        Self { keys, format: format.clone() }
+    }
+
+    /// The record as text; with invalid UTF-8 replaced, where the format says so.
+    pub fn text<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, Fault> {
+        utf8_text::<FIELDS>(record, &self.keys, Table::StagingSongs, &self.format)
+    }
+
+    /// The song that `record` holds.
+    ///
+    /// # Errors
+    ///
+    /// It is not a JSON object, a value does not convert, or one is missing that `songs` or `artists` can't be
+    /// without.
+    pub fn read<'a>(&self, record: &'a str) -> Result<SongRecord<'a>, Fault> {
+        let raw = self.keys.pick::<FIELDS>(record)?;
+        let cells =
+            Cells { raw: &raw, columns: Table::StagingSongs.columns(), format: &self.format };
+        Ok(SongRecord {
+            num_songs: cells.int(0)?,
+            artist_id: cells.required_text(1)?,
+            artist_latitude: cells.double(2)?,
+            artist_longitude: cells.double(3)?,
+            artist_location: cells.text(4)?,
+            artist_name: cells.required_text(5)?,
+            song_id: cells.required_text(6)?,
+            title: cells.required_text(7)?,
+            duration: cells.required_double(8)?,
+            year: cells.int(9)?,
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! The report: what a load did, and while it runs, how far it is.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::record::Reject;
+use crate::source::Skipped;
+use crate::table::Table;
+
+/// What a load did.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The number of this load; `load_objects` and `load_errors` hold it too.
+    pub run: i64,
+    /// What became of the objects that were listed.
+    pub objects: Objects,
+    /// What became of the song records.
+    pub songs: SongBooks,
+    /// What became of the events.
+    pub events: EventBooks,
+    /// How many rows each table holds now.
+    pub tables: Vec<TableRows>,
+    /// How long each stage took and what it handled; stages overlap.
+    pub stages: Vec<Stage>,
+    /// The first rejects.
+    pub rejects: Vec<Reject>,
+    /// How long all of it took.
+    pub seconds: f64,
+    /// Whether nothing was written, as was asked for.
+    pub dry_run: bool,
+}
+
+/// What became of the listed objects: `listed = loaded + skipped`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Objects {
+    /// Found at the source.
+    pub listed: u64,
+    /// Read to the end and loaded.
+    pub loaded: u64,
+    /// Not loaded, by reason.
+    pub skipped: Skipped,
+    /// Bytes of the loaded objects, as they are stored.
+    pub bytes: u64,
+}
+
+/// What became of the song records: `records = rows + rejected`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SongBooks {
+    /// Found in the objects.
+    pub records: u64,
+    /// Taken over.
+    pub rows: u64,
+    /// Refused.
+    pub rejected: u64,
+}
+
+/// What became of the events: `records = plays + filtered + rejected`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct EventBooks {
+    /// Found in the objects.
+    pub records: u64,
+    /// Became rows of `songplays`.
+    pub plays: u64,
+    /// Are no plays, or match no song where only matched plays were asked for.
+    pub filtered: u64,
+    /// Refused.
+    pub rejected: u64,
+}
+
+/// How many rows a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TableRows {
+    /// The table.
+    pub table: Table,
+    /// Its rows.
+    pub rows: u64,
+}
+
+/// A part of a load.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Stage {
+    /// What it did.
+    pub name: &'static str,
+    /// From its start to its end.
+    pub seconds: f64,
+    /// What it handled, and how much of it.
+    pub amounts: Vec<Amount>,
+}
+
+impl Stage {
+    pub(crate) fn new(
+        name: &'static str,
+        started: Instant,
+        amounts: &[(&'static str, u64)],
+    ) -> Self {
+        let amounts = amounts.iter().map(|&(unit, count)| Amount { unit, count }).collect();
+        Self { name, seconds: started.elapsed().as_secs_f64(), amounts }
+    }
+}
+
+/// So many of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Amount {
+    /// Of what: `objects`, `bytes`, `records` or `rows`.
+    pub unit: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+impl Report {
+    /// The rows of `table` after the load.
+    pub fn rows(&self, table: Table) -> u64 {
+        self.tables.iter().find(|rows| rows.table == table).map_or(0, |rows| rows.rows)
+    }
+
+    /// How many records were refused.
+    pub fn rejected(&self) -> u64 {
+        self.songs.rejected + self.events.rejected
+    }
+}
+
+/// Counts that move while a load runs; reading them costs the load nothing.
+#[derive(Debug, Default)]
+pub struct Progress {
+    phase: AtomicU8,
+    /// Objects that are to be read.
+    pub objects_total: Counter,
+    /// Objects that were read to the end.
+    pub objects: Counter,
+    /// Bytes that are to be read.
+    pub bytes_total: Counter,
+    /// Bytes that were read.
+    pub bytes: Counter,
+    /// Records that were parsed.
+    pub records: Counter,
+    /// Records that were refused.
+    pub rejects: Counter,
+    rows: [Counter; Table::ALL.len()],
+}
+
+/// What a load is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Opening the target and listing the source.
+    Preparing,
+    /// Reading songs, and logs as far as memory goes.
+    Songs,
+    /// Reading logs.
+    Logs,
+    /// Building the keys of the new tables.
+    Keys,
+    /// Making the new state the visible one.
+    Publishing,
+}
+
+impl Phase {
+    const ALL: [Self; 5] = [Self::Preparing, Self::Songs, Self::Logs, Self::Keys, Self::Publishing];
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+}
+
+impl Progress {
+    /// What the load is doing now.
+    pub fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))]
+    }
+
+    /// Rows that were written to `table`.
+    pub fn rows(&self, table: Table) -> u64 {
+        self.rows[table as usize].get()
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_rows(&self, table: Table, count: u64) {
+        self.rows[table as usize].add(count);
+    }
+}

@@ -1,0 +1,87 @@
+//! Locations: a directory, or a prefix in a bucket.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// A place that holds objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A directory with all that is below it, or a single file.
+    Directory(PathBuf),
+    /// The objects of an S3 bucket whose keys start with a prefix.
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// What the keys start with; may be empty, and need not end with `/`.
+        prefix: String,
+    },
+}
+
+impl Location {
+    /// The place called `name` in this one.
+    pub fn join(&self, name: &str) -> Self {
+        match self {
+            Self::Directory(path) => Self::Directory(path.join(name)),
+            Self::S3 { bucket, prefix } => {
+                let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
+                Self::S3 { bucket: bucket.clone(), prefix: format!("{prefix}{slash}{name}/") }
+            }
+        }
+    }
+}
+
+impl FromStr for Location {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some(rest) = text.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if bucket.is_empty() {
+                return Err(Error::config(format!("no bucket in {text}"))
+                    .with_help("write s3://bucket or s3://bucket/prefix"));
+            }
+            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+        }
+        let path = text.strip_prefix("file://").unwrap_or(text);
+        if path.is_empty() || path.contains("://") {
+            return Err(Error::config(format!("not a source: {text:?}"))
+                .with_help("give a directory, file://…, or s3://bucket[/prefix]"));
+        }
+        Ok(Self::Directory(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_hold_songs_and_logs() {
+        let cases = [
+            ("data", "data/song_data"),
+            ("file:///data/", "/data/song_data"),
+            ("s3://bucket", "s3://bucket/song_data/"),
+            ("s3://bucket/a b", "s3://bucket/a b/song_data/"),
+            ("s3://bucket/a/", "s3://bucket/a/song_data/"),
+        ];
+        for (base, songs) in cases {
+            let base: Location = base.parse().unwrap();
+            assert_eq!(base.join("song_data").to_string(), songs);
+        }
+        for wrong in ["", "s3://", "s3:///key", "gs://bucket", "file://"] {
+            assert!(wrong.parse::<Location>().is_err(), "{wrong}");
+        }
+    }
+}

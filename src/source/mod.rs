@@ -1,0 +1,173 @@
+//! Sources: where the objects are, which of them count, and how their bytes are had.
+
+mod directory;
+mod location;
+#[cfg(feature = "s3")]
+mod s3;
+mod selection;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+
+use crate::decode::Compression;
+use crate::error::{Error, Result};
+
+pub use location::Location;
+pub use selection::Skipped;
+
+pub(crate) use selection::{Globs, Listing};
+
+/// Where songs and logs are and how to get at them.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where the song objects are.
+    pub songs: Location,
+    /// Where the log objects are.
+    pub logs: Location,
+    /// How to talk to S3, for locations there.
+    pub s3: S3Options,
+    /// Globs over the key; if there are any, only objects that one of them matches are read.
+    pub include: Vec<String>,
+    /// Globs over the key; objects that one of them matches are not read.
+    pub exclude: Vec<String>,
+}
+
+impl Source {
+    /// The `song_data` and `log_data` under `base`: a directory, `file://…` or `s3://bucket[/prefix]`.
+    ///
+    /// # Errors
+    ///
+    /// `base` is none of these.
+    pub fn at(base: &str) -> Result<Self> {
+        let base: Location = base.parse()?;
+        Ok(Self::new(base.join("song_data"), base.join("log_data")))
+    }
+
+    /// Songs and logs at places of their own.
+    pub fn new(songs: Location, logs: Location) -> Self {
+        let s3 = S3Options::default();
+        Self { songs, logs, s3, include: Vec::new(), exclude: Vec::new() }
+    }
+}
+
+/// How to talk to S3; what is not given comes from the AWS SDK's own chain.
+#[derive(Debug, Clone, Default)]
+pub struct S3Options {
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// A profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Another S3 than Amazon's.
+    pub endpoint_url: Option<String>,
+    /// Puts the bucket's name into the path instead of the host name.
+    pub path_style: bool,
+    /// Sends requests unsigned, for public buckets.
+    pub no_sign_request: bool,
+    /// Agrees to pay for the requests.
+    pub request_payer: bool,
+    /// Credentials to use instead of the chain's.
+    pub credentials: Option<S3Credentials>,
+}
+
+/// A pair of AWS keys.
+#[derive(Debug, Clone)]
+pub struct S3Credentials {
+    /// The key's public half.
+    pub access_key_id: String,
+    /// The key's secret half.
+    pub secret_access_key: SecretString,
+}
+
+/// An object to load.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// Its number in this load's tables.
+    pub id: u32,
+    /// `s3://bucket/key`, or the path of a file.
+    pub name: Arc<str>,
+    /// Its key in the bucket, or what a file's would be there.
+    pub key: String,
+    pub size: u64,
+    /// S3's ETag, or a file's time of change.
+    pub etag: Arc<str>,
+    pub compression: Compression,
+}
+
+/// What a location lists: anything that is there, whether it counts or not.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub name: String,
+    pub key: String,
+    pub size: u64,
+    pub etag: String,
+}
+
+/// An opened location.
+#[derive(Debug, Clone)]
+pub(crate) enum Store {
+    Directory(directory::Directory),
+    #[cfg(feature = "s3")]
+    S3(s3::Bucket),
+}
+
+impl Store {
+    pub async fn open(location: &Location, options: &S3Options) -> Result<Self> {
+        match location {
+            Location::Directory(path) => {
+                Ok(Self::Directory(directory::Directory::new(path.clone())))
+            }
+            #[cfg(feature = "s3")]
+            Location::S3 { bucket, prefix } => {
+                Ok(Self::S3(s3::Bucket::open(bucket, prefix, options).await))
+            }
+            #[cfg(not(feature = "s3"))]
+            Location::S3 { .. } => {
+                let _ = options;
+                Err(Error::config("this build of sparkload reads no S3")
+                    .with_help("build it with the feature `s3`"))
+            }
+        }
+    }
+
+    /// Everything that is there, in no order.
+    pub async fn list(&self) -> Result<Vec<Entry>> {
+        match self {
+            Self::Directory(directory) => directory.list().await,
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.list().await,
+        }
+    }
+
+    /// Begins to read `object`, in the version that was listed.
+    pub async fn read(&self, object: &Object) -> Result<Body> {
+        match self {
+            Self::Directory(directory) => directory.read(object).await.map(Body::File),
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.read(object).await.map(Body::S3),
+        }
+    }
+}
+
+/// The bytes of an object, on their way.
+pub(crate) enum Body {
+    File(directory::FileBody),
+    #[cfg(feature = "s3")]
+    S3(s3::ObjectBody),
+}
+
+impl Body {
+    /// The next bytes; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self {
+            Self::File(body) => body.next().await,
+            #[cfg(feature = "s3")]
+            Self::S3(body) => body.next().await,
+        }
+    }
+}
+
+fn changed(object: &str) -> Error {
+    Error::source(format!("{object} changed while it was read")).with_help("run the load again")
+}

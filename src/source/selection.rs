@@ -1,0 +1,141 @@
+//! Selection: which of the listed objects are loaded, under which numbers, and how many are not.
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use serde::Serialize;
+
+use super::{Entry, Object};
+use crate::decode::Compression;
+use crate::error::{Error, Result};
+
+/// The objects that were listed and not loaded, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// Objects without a byte.
+    pub empty: u64,
+    /// Markers that make a prefix look like a folder.
+    pub folders: u64,
+    /// Objects that are called neither `.json`, `.jsonl` nor `.ndjson`, compressed or not.
+    pub other_suffix: u64,
+    /// Objects that the globs leave out.
+    pub excluded: u64,
+}
+
+impl Skipped {
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        let Self { empty, folders, other_suffix, excluded } = *self;
+        empty + folders + other_suffix + excluded
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            empty: self.empty + other.empty,
+            folders: self.folders + other.folders,
+            other_suffix: self.other_suffix + other.other_suffix,
+            excluded: self.excluded + other.excluded,
+        }
+    }
+}
+
+/// The objects of one kind, in the order of their names.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub objects: Vec<Object>,
+    pub skipped: Skipped,
+}
+
+/// Which keys are wanted.
+#[derive(Debug)]
+pub(crate) struct Globs {
+    include: Option<GlobSet>,
+    exclude: GlobSet,
+}
+
+impl Globs {
+    pub fn new(include: &[String], exclude: &[String]) -> Result<Self> {
+        let include = if include.is_empty() { None } else { Some(glob_set(include)?) };
+        Ok(Self { include, exclude: glob_set(exclude)? })
+    }
+
+    fn want(&self, key: &str) -> bool {
+        self.include.as_ref().is_none_or(|include| include.is_match(key))
+            && !self.exclude.is_match(key)
+    }
+}
+
+fn glob_set(globs: &[String]) -> Result<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    for glob in globs {
+        let glob = Glob::new(glob)
+            .map_err(|cause| Error::config(format!("not a glob: {glob}")).because(cause))?;
+        set.add(glob);
+    }
+    set.build().map_err(|cause| Error::config("too many globs").because(cause))
+}
+
+impl Listing {
+    /// Sorts out `entries` and numbers those to load from `first_id` on, in the order of their names.
+    pub fn new(mut entries: Vec<Entry>, globs: &Globs, first_id: u32) -> Self {
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let mut listing = Self::default();
+        let mut next_id = first_id;
+        for Entry { name, key, size, etag } in entries {
+            let skipped = &mut listing.skipped;
+            let (compression, stem) = Compression::split(&key);
+            if key.ends_with('/') && size == 0 {
+                skipped.folders += 1;
+            } else if !globs.want(&key) {
+                skipped.excluded += 1;
+            } else if ![".json", ".jsonl", ".ndjson"].iter().any(|suffix| stem.ends_with(suffix)) {
+                skipped.other_suffix += 1;
+            } else if size == 0 {
+                skipped.empty += 1;
+            } else {
+                let (name, etag) = (name.into(), etag.into());
+                listing.objects.push(Object { id: next_id, name, key, size, etag, compression });
+                next_id += 1;
+            }
+        }
+        listing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_entry_is_loaded_or_counted() {
+        let entry = |&(key, size): &(&str, u64)| Entry {
+            name: format!("s3://b/{key}"),
+            key: key.to_owned(),
+            size,
+            etag: String::new(),
+        };
+        let entries = [
+            ("log_data/", 0),
+            ("log_data/b.json", 1),
+            ("log_data/a.ndjson.gz", 1),
+            ("log_data/c.jsonl.zst", 1),
+            ("log_data/d.json.bz2", 1),
+            ("log_data/empty.json", 0),
+            ("log_data/e.json.tmp", 1),
+            ("log_data/f.gz", 1),
+            ("log_data/old/g.json", 1),
+        ];
+        let globs = Globs::new(&[], &["*/old/*".to_owned()]).unwrap();
+        let listing = Listing::new(entries.iter().map(entry).collect(), &globs, 7);
+        let found: Vec<_> = listing.objects.iter().map(|o| (o.id, o.key.as_str())).collect();
+        let expected = [
+            (7, "log_data/a.ndjson.gz"),
+            (8, "log_data/b.json"),
+            (9, "log_data/c.jsonl.zst"),
+            (10, "log_data/d.json.bz2"),
+        ];
+        assert_eq!(found, expected);
+        let skipped = Skipped { empty: 1, folders: 1, other_suffix: 2, excluded: 1 };
+        assert_eq!(listing.skipped, skipped);
+        assert!(Globs::new(&["[".to_owned()], &[]).is_err());
+    }
+}

@@ -1,0 +1,6 @@
+ALTER TABLE songplays ADD PRIMARY KEY (songplay_id);
+ALTER TABLE time ADD PRIMARY KEY (start_time);
+ALTER TABLE songs ADD PRIMARY KEY (song_id);
+ALTER TABLE artists ADD PRIMARY KEY (artist_id);
+ALTER TABLE users ADD PRIMARY KEY (user_id);
+ALTER TABLE load_objects ADD PRIMARY KEY (object_id);

@@ -1,0 +1,15 @@
+-- Who holds the lock of the schema $1.
+SELECT format('%s, process %s, logged in as %s%s since %s',
+              coalesce(nullif(activity.application_name, ''), 'a client'),
+              activity.pid,
+              activity.usename,
+              ' from ' || host(activity.client_addr),
+              date_trunc('second', activity.backend_start))
+FROM pg_locks AS lock
+JOIN pg_stat_activity AS activity USING (pid)
+WHERE lock.locktype = 'advisory'
+  AND lock.granted
+  AND lock.objsubid = 2
+  AND lock.classid = (hashtext('sparkload')::BIGINT & 4294967295)::OID
+  AND lock.objid = (hashtext($1)::BIGINT & 4294967295)::OID
+  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database());

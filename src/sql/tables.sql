@@ -1,0 +1,115 @@
+-- The tables, without their keys: those are built when the rows are in, which is faster.
+
+-- The star.
+
+CREATE TABLE songplays (
+    songplay_id BIGINT NOT NULL, -- object_id * 2^32 + record number: leads back to load_objects
+    start_time TIMESTAMP NOT NULL, -- UTC
+    user_id INT NOT NULL,
+    level TEXT,
+    song_id VARCHAR(256), -- NULL where no song of the catalog matches
+    artist_id VARCHAR(256),
+    session_id INT,
+    location TEXT,
+    user_agent TEXT
+);
+
+CREATE TABLE users (
+    user_id INT NOT NULL,
+    first_name TEXT,
+    last_name TEXT,
+    gender TEXT,
+    level TEXT
+);
+
+CREATE TABLE songs (
+    song_id VARCHAR(256) NOT NULL,
+    title TEXT NOT NULL,
+    artist_id VARCHAR(256) NOT NULL,
+    year INT, -- 0 where it is not known
+    duration DOUBLE PRECISION NOT NULL -- seconds
+);
+
+CREATE TABLE artists (
+    artist_id VARCHAR(256) NOT NULL,
+    name TEXT NOT NULL,
+    location TEXT,
+    latitude DOUBLE PRECISION,
+    longitude DOUBLE PRECISION
+);
+
+CREATE TABLE time (
+    start_time TIMESTAMP NOT NULL, -- UTC
+    hour INT NOT NULL,
+    day INT NOT NULL,
+    week INT NOT NULL, -- ISO 8601
+    month INT NOT NULL,
+    year INT NOT NULL,
+    weekday INT NOT NULL -- 0 is Sunday
+);
+
+-- The records as they came.
+
+CREATE TABLE staging_events (
+    artist TEXT,
+    auth TEXT,
+    first_name TEXT,
+    gender TEXT,
+    item_in_session INT,
+    last_name TEXT,
+    length DOUBLE PRECISION,
+    level TEXT,
+    location TEXT,
+    method TEXT,
+    page TEXT,
+    registration BIGINT,
+    session_id INT,
+    song TEXT,
+    status INT,
+    ts BIGINT, -- milliseconds since 1970-01-01 UTC
+    user_agent TEXT,
+    user_id INT,
+    object_id BIGINT NOT NULL,
+    record_no BIGINT NOT NULL
+);
+
+CREATE TABLE staging_songs (
+    num_songs INT,
+    artist_id VARCHAR(256),
+    artist_latitude DOUBLE PRECISION,
+    artist_longitude DOUBLE PRECISION,
+    artist_location TEXT,
+    artist_name TEXT,
+    song_id VARCHAR(256),
+    title TEXT,
+    duration DOUBLE PRECISION,
+    year INT,
+    object_id BIGINT NOT NULL,
+    record_no BIGINT NOT NULL
+);
+
+-- The books.
+
+CREATE TABLE load_objects (
+    object_id BIGINT NOT NULL,
+    object TEXT NOT NULL,
+    bytes BIGINT NOT NULL,
+    etag TEXT NOT NULL,
+    records BIGINT NOT NULL,
+    rejects BIGINT NOT NULL,
+    run BIGINT NOT NULL
+);
+
+CREATE TABLE load_errors (
+    run BIGINT NOT NULL,
+    object TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    record_no BIGINT NOT NULL, -- counted from 1
+    line BIGINT NOT NULL, -- counted from 1
+    byte_offset BIGINT NOT NULL, -- in the decompressed object
+    column_name TEXT, -- NULL where the whole record is at fault
+    column_type TEXT,
+    raw_value TEXT,
+    raw_record TEXT NOT NULL, -- its first 1,024 bytes
+    reason TEXT NOT NULL
+);

@@ -1,0 +1,229 @@
+//! The catalog: songs, their artists, and the index that finds the song of a play.
+
+use std::cmp::Reverse;
+use std::hash::BuildHasher;
+
+use hashbrown::hash_map::Entry;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+
+use super::{Fold, Matching, Place};
+use crate::record::{Event, SongRecord};
+use crate::table::artists::Artist;
+use crate::table::songs::Song;
+
+/// Every song and artist seen.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    songs: HashMap<String, CatalogSong>,
+    artists: HashMap<String, CatalogArtist>,
+}
+
+/// A song as the last record of its id tells.
+#[derive(Debug)]
+struct CatalogSong {
+    place: Place,
+    title: String,
+    artist_id: String,
+    artist_name: String,
+    year: Option<i32>,
+    duration: f64,
+}
+
+/// An artist as the best record of its id tells.
+#[derive(Debug)]
+struct CatalogArtist {
+    merit: Merit,
+    name: String,
+    location: Option<String>,
+    latitude: Option<f64>,
+    longitude: Option<f64>,
+}
+
+/// How good a source a record is on its artist: the more known of the place the better, then the smallest song
+/// id, then the last place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Merit {
+    known: u8,
+    song_id: Reverse<String>,
+    place: Place,
+}
+
+impl Catalog {
+    pub fn add(&mut self, record: &SongRecord<'_>, place: Place) {
+        let song_id = record.song_id.clone().into_owned();
+        let song = CatalogSong {
+            place,
+            title: record.title.clone().into_owned(),
+            artist_id: record.artist_id.clone().into_owned(),
+            artist_name: record.artist_name.clone().into_owned(),
+            year: record.year,
+            duration: record.duration,
+        };
+        let known = u8::from(record.artist_location.as_deref().is_some_and(|text| text != ""))
+            + u8::from(record.artist_latitude.is_some())
+            + u8::from(record.artist_longitude.is_some());
+        let artist = CatalogArtist {
+            merit: Merit { known, song_id: Reverse(song_id.clone()), place },
+            name: record.artist_name.clone().into_owned(),
+            location: record.artist_location.clone().map(|text| text.into_owned()),
+            latitude: record.artist_latitude,
+            longitude: record.artist_longitude,
+        };
+        self.add_song(song_id, song);
+        self.add_artist(record.artist_id.clone().into_owned(), artist);
+    }
+
+    fn add_song(&mut self, song_id: String, song: CatalogSong) {
+        match self.songs.entry(song_id) {
+            Entry::Occupied(entry) if entry.get().place >= song.place => {}
+            entry => {
+                entry.insert(song);
+            }
+        }
+    }
+
+    fn add_artist(&mut self, artist_id: String, artist: CatalogArtist) {
+        match self.artists.entry(artist_id) {
+            Entry::Occupied(entry) if entry.get().merit >= artist.merit => {}
+            entry => {
+                entry.insert(artist);
+            }
+        }
+    }
+
+    /// The songs, ordered by id.
+    pub fn songs(&self) -> impl Iterator<Item = Song<'_>> {
+        let mut songs: Vec<_> = self.songs.iter().collect();
+        songs.sort_unstable_by_key(|(song_id, _)| *song_id);
+        songs.into_iter().map(|(song_id, song)| Song {
+            song_id,
+            title: &song.title,
+            artist_id: &song.artist_id,
+            year: song.year,
+            duration: song.duration,
+        })
+    }
+
+    /// The artists, ordered by id.
+    pub fn artists(&self) -> impl Iterator<Item = Artist<'_>> {
+        let mut artists: Vec<_> = self.artists.iter().collect();
+        artists.sort_unstable_by_key(|(artist_id, _)| *artist_id);
+        artists.into_iter().map(|(artist_id, artist)| Artist {
+            artist_id,
+            name: &artist.name,
+            location: artist.location.as_deref(),
+            latitude: artist.latitude,
+            longitude: artist.longitude,
+        })
+    }
+
+    /// What plays need to know of the finished catalog.
+    pub fn match_index(&self, matching: Matching) -> MatchIndex {
+        let mut songs: Vec<_> = self.songs.iter().collect();
+        songs.sort_unstable_by_key(|(song_id, _)| *song_id);
+        let songs = songs.into_iter().map(|(song_id, song)| IndexedSong {
+            song_id: song_id.clone(),
+            artist_id: song.artist_id.clone(),
+            title: song.title.clone(),
+            artist_name: song.artist_name.clone(),
+            duration: song.duration,
+        });
+        MatchIndex::new(songs.collect(), matching)
+    }
+}
+
+impl Fold for Catalog {
+    fn merged(mut self, other: Self) -> Self {
+        for (song_id, song) in other.songs {
+            self.add_song(song_id, song);
+        }
+        for (artist_id, artist) in other.artists {
+            self.add_artist(artist_id, artist);
+        }
+        self
+    }
+}
+
+/// Finds the song of a play.
+#[derive(Debug)]
+pub(crate) struct MatchIndex {
+    songs: Vec<IndexedSong>,
+    /// Positions in `songs`, by what songs are matched on.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    matching: Matching,
+}
+
+#[derive(Debug)]
+struct IndexedSong {
+    song_id: String,
+    artist_id: String,
+    title: String,
+    artist_name: String,
+    duration: f64,
+}
+
+/// The song that a play is matched with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Match<'a> {
+    pub song_id: &'a str,
+    pub artist_id: &'a str,
+}
+
+/// What a song is matched on; two are the same if all of it is.
+#[derive(PartialEq)]
+struct MatchKey<'a> {
+    title: &'a str,
+    artist_name: &'a str,
+    duration: Option<f64>,
+}
+
+impl MatchIndex {
+    /// Of several songs with the same key the first one is kept, so `songs` come ordered by id.
+    fn new(songs: Vec<IndexedSong>, matching: Matching) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let mut index = HashTable::with_capacity(songs.len());
+        for (position, song) in songs.iter().enumerate() {
+            let key = song.key(matching);
+            let same = |other: &u32| songs[*other as usize].key(matching) == key;
+            let hash_of = |other: &u32| songs[*other as usize].key(matching).hash(&hasher);
+            index.entry(key.hash(&hasher), same, hash_of).or_insert(position as u32);
+        }
+        Self { songs, index, hasher, matching }
+    }
+
+    /// The song of the smallest id that is the one which `event` tells of.
+    pub fn find(&self, event: &Event<'_>) -> Option<Match<'_>> {
+        let duration = match self.matching {
+            Matching::TitleArtistDuration => Some(event.length?),
+            Matching::TitleArtist => None,
+        };
+        let key = MatchKey {
+            title: event.song.as_deref()?,
+            artist_name: event.artist.as_deref()?,
+            duration,
+        };
+        let same = |position: &u32| self.songs[*position as usize].key(self.matching) == key;
+        let position = *self.index.find(key.hash(&self.hasher), same)?;
+        let song = &self.songs[position as usize];
+        Some(Match { song_id: &song.song_id, artist_id: &song.artist_id })
+    }
+}
+
+impl IndexedSong {
+    fn key(&self, matching: Matching) -> MatchKey<'_> {
+        let duration = match matching {
+            Matching::TitleArtistDuration => Some(self.duration),
+            Matching::TitleArtist => None,
+        };
+        MatchKey { title: &self.title, artist_name: &self.artist_name, duration }
+    }
+}
+
+impl MatchKey<'_> {
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        // Adding zero makes 0.0 of -0.0, which is equal to it.
+        let duration = self.duration.map(|duration| (duration + 0.0).to_bits());
+        hasher.hash_one((self.title, self.artist_name, duration))
+    }
+}

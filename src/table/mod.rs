@@ -1,0 +1,155 @@
+//! The tables: one file each, with its columns and how a row of it is written.
+
+pub(crate) mod artists;
+pub(crate) mod load_errors;
+pub(crate) mod load_objects;
+pub(crate) mod songplays;
+pub(crate) mod songs;
+pub(crate) mod staging_events;
+pub(crate) mod staging_songs;
+pub(crate) mod time;
+pub(crate) mod users;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::encode::RowWriter;
+
+/// A table of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// One row for each event of the log.
+    StagingEvents,
+    /// One row for each song record.
+    StagingSongs,
+    /// The facts: one row for each play.
+    Songplays,
+    /// Who listens.
+    Users,
+    /// What is listened to.
+    Songs,
+    /// Whose songs they are.
+    Artists,
+    /// The moments at which plays start, taken apart.
+    Time,
+    /// The records that could not be loaded, and why.
+    LoadErrors,
+    /// The objects that were loaded; `object_id` leads here.
+    LoadObjects,
+}
+
+impl Table {
+    /// Every table, dimensions before the facts that refer to them.
+    pub const ALL: [Self; 9] = [
+        Self::Artists,
+        Self::Songs,
+        Self::Users,
+        Self::Time,
+        Self::Songplays,
+        Self::StagingEvents,
+        Self::StagingSongs,
+        Self::LoadErrors,
+        Self::LoadObjects,
+    ];
+
+    /// The name in the database.
+    pub const fn name(self) -> &'static str {
+        self.layout().name
+    }
+
+    pub(crate) const fn columns(self) -> &'static [Column] {
+        self.layout().columns
+    }
+
+    /// The columns that no two rows share.
+    pub(crate) const fn key(self) -> &'static [&'static str] {
+        self.layout().key
+    }
+
+    const fn layout(self) -> &'static Layout {
+        match self {
+            Self::StagingEvents => &staging_events::LAYOUT,
+            Self::StagingSongs => &staging_songs::LAYOUT,
+            Self::Songplays => &songplays::LAYOUT,
+            Self::Users => &users::LAYOUT,
+            Self::Songs => &songs::LAYOUT,
+            Self::Artists => &artists::LAYOUT,
+            Self::Time => &time::LAYOUT,
+            Self::LoadErrors => &load_errors::LAYOUT,
+            Self::LoadObjects => &load_objects::LAYOUT,
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a table looks like.
+pub(crate) struct Layout {
+    pub name: &'static str,
+    pub columns: &'static [Column],
+    pub key: &'static [&'static str],
+}
+
+/// A column: its name and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub name: &'static str,
+    pub kind: Kind,
+}
+
+impl Column {
+    pub const fn new(name: &'static str, kind: Kind) -> Self {
+        Self { name, kind }
+    }
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Int,
+    BigInt,
+    Double,
+    Timestamp,
+    Text,
+    /// Text that an index must be able to hold: at most [`Kind::KEY_BYTES`] bytes.
+    Key,
+}
+
+impl Kind {
+    /// B-tree entries end at 2,704 bytes; real song and artist ids have 18.
+    pub const KEY_BYTES: usize = 256;
+
+    /// The SQL type.
+    pub const fn sql(self) -> &'static str {
+        match self {
+            Self::Int => "INT",
+            Self::BigInt => "BIGINT",
+            Self::Double => "DOUBLE PRECISION",
+            Self::Timestamp => "TIMESTAMP",
+            Self::Text => "TEXT",
+            Self::Key => "VARCHAR(256)",
+        }
+    }
+
+    /// How many bytes a text may have.
+    pub const fn max_bytes(self) -> Option<usize> {
+        match self {
+            Self::Key => Some(Self::KEY_BYTES),
+            Self::Int | Self::BigInt | Self::Double | Self::Timestamp | Self::Text => None,
+        }
+    }
+}
+
+/// A row of a table.
+pub(crate) trait Row {
+    const TABLE: Table;
+
+    /// Writes every column, in the table's order.
+    fn write(&self, row: &mut RowWriter<'_>);
+}

@@ -1,0 +1,180 @@
+//! Publishing: one transaction makes the tables of a load the live ones.
+//!
+//! A table that is not there yet is moved into place as it is. One that is there gets the rows that differ, by
+//! ordinary statements: so its views, grants and foreign keys stay, readers are not held up, and every snapshot
+//! sees all of the old state or all of the new one. (Swapping the table itself would show an empty one to a
+//! transaction whose snapshot is older than the swap.)
+
+use tokio_postgres::{Client, Transaction};
+
+use super::{Database, Load, Target, failed, quoted};
+use crate::error::Result;
+use crate::table::Table;
+
+/// Publishes every table of `loading` in `schema`.
+pub(super) async fn publish(client: &mut Client, schema: &str, loading: &str) -> Result<()> {
+    let what = |cause| failed(format!("cannot publish the load in the schema {schema}"), cause);
+    let transaction = client.transaction().await.map_err(what)?;
+    let mut kept = Vec::new();
+    for table in Table::ALL {
+        if !move_missing(&transaction, table, schema, loading).await? {
+            kept.push(Change::new(table, schema, loading));
+        }
+    }
+    for change in &kept {
+        change.run(&transaction, &change.lock()).await?;
+    }
+    // Dimensions get their new rows before the facts that refer to them, and lose their old ones after.
+    for change in &kept {
+        change.run(&transaction, &change.update()).await?;
+        change.run(&transaction, &change.insert()).await?;
+    }
+    for change in kept.iter().rev() {
+        change.run(&transaction, &change.delete()).await?;
+    }
+    transaction.commit().await.map_err(what)
+}
+
+/// What [`create`] does with tables that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Leaves them as they are.
+    Keep,
+    /// Drops them with their rows and makes them anew.
+    Drop,
+}
+
+/// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made.
+///
+/// # Errors
+///
+/// The target can't be reached, a right is missing, or a view or foreign key depends on a table that is to be
+/// dropped.
+pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
+    let database = Database::open(target).await?;
+    let client = database.connect().await?;
+    let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
+    let what = |cause| failed(format!("cannot create the schema {schema}"), cause);
+    client.batch_execute(&make).await.map_err(what)?;
+    // The embedded database takes one connection at a time.
+    drop(client);
+    let load = Load::begin(database, schema, Some(1)).await?;
+    load.build_keys().await?;
+    load.publish_empty(existing).await
+}
+
+/// Moves the tables of `loading` to `schema` as far as there is room for them; returns them.
+pub(super) async fn publish_empty(
+    client: &mut Client,
+    schema: &str,
+    loading: &str,
+    existing: Existing,
+) -> Result<Vec<Table>> {
+    let what = |cause| failed(format!("cannot create the tables in the schema {schema}"), cause);
+    let transaction = client.transaction().await.map_err(what)?;
+    let mut made = Vec::new();
+    for table in Table::ALL {
+        if existing == Existing::Drop {
+            let what = |cause| {
+                failed(format!("cannot drop {table} in the schema {schema}"), cause)
+                    .with_help("drop what depends on it first")
+            };
+            let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
+            transaction.batch_execute(&drop).await.map_err(what)?;
+        }
+        if move_missing(&transaction, table, schema, loading).await? {
+            made.push(table);
+        }
+    }
+    transaction.commit().await.map_err(what)?;
+    Ok(made)
+}
+
+async fn move_missing(
+    transaction: &Transaction<'_>,
+    table: Table,
+    schema: &str,
+    loading: &str,
+) -> Result<bool> {
+    let what = |cause| failed(format!("cannot create {table} in the schema {schema}"), cause);
+    let live = qualified(schema, table);
+    let exists = transaction
+        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&live])
+        .await
+        .map_err(what)?;
+    if exists.get(0) {
+        return Ok(false);
+    }
+    let new = qualified(loading, table);
+    let set_schema = format!("ALTER TABLE {new} SET SCHEMA {}", quoted(schema));
+    transaction.batch_execute(&set_schema).await.map_err(what)?;
+    Ok(true)
+}
+
+fn qualified(schema: &str, table: Table) -> String {
+    format!("{}.{table}", quoted(schema))
+}
+
+/// The statements that make a live table equal to its new version.
+struct Change {
+    table: Table,
+    live: String,
+    new: String,
+}
+
+impl Change {
+    fn new(table: Table, schema: &str, loading: &str) -> Self {
+        Self { table, live: qualified(schema, table), new: qualified(loading, table) }
+    }
+
+    async fn run(&self, transaction: &Transaction<'_>, statement: &str) -> Result<()> {
+        let what = |cause| failed(format!("cannot publish {}", self.table), cause);
+        transaction.batch_execute(statement).await.map_err(what)
+    }
+
+    /// Keeps writers out, not readers.
+    fn lock(&self) -> String {
+        format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.live)
+    }
+
+    fn delete(&self) -> String {
+        let Self { live, new, .. } = self;
+        format!(
+            "DELETE FROM {live} AS old\n\
+             WHERE NOT EXISTS (SELECT FROM {new} AS new WHERE {})",
+            self.same_key()
+        )
+    }
+
+    fn update(&self) -> String {
+        let Self { live, new, .. } = self;
+        let set = self.list(", ", |column| format!("{column} = new.{column}"));
+        let old = self.list(", ", |column| format!("old.{column}"));
+        let changed = self.list(", ", |column| format!("new.{column}"));
+        format!(
+            "UPDATE {live} AS old\nSET {set}\nFROM {new} AS new\n\
+             WHERE {} AND ({old}) IS DISTINCT FROM ({changed})",
+            self.same_key()
+        )
+    }
+
+    fn insert(&self) -> String {
+        let Self { live, new, .. } = self;
+        let columns = self.list(", ", str::to_owned);
+        format!(
+            "INSERT INTO {live} ({columns})\nSELECT {columns}\nFROM {new} AS new\n\
+             WHERE NOT EXISTS (SELECT FROM {live} AS old WHERE {})",
+            self.same_key()
+        )
+    }
+
+    fn same_key(&self) -> String {
+        let same = |column: &&str| format!("old.{column} = new.{column}");
+        self.table.key().iter().map(same).collect::<Vec<_>>().join(" AND ")
+    }
+
+    fn list(&self, separator: &str, each: impl Fn(&str) -> String) -> String {
+        let columns = self.table.columns().iter().map(|column| each(column.name));
+        columns.collect::<Vec<_>>().join(separator)
+    }
+}
