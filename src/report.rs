@@ -83,6 +83,31 @@ pub struct TableRows {
     pub rows: u64,
 }
 
+/// Rows by table.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RowCounts([u64; Table::ALL.len()]);
+
+impl RowCounts {
+    pub fn add(&mut self, table: Table, rows: u64) {
+        self.0[table as usize] += rows;
+    }
+
+    pub fn plus(mut self, other: Self) -> Self {
+        for table in Table::ALL {
+            self.add(table, other.0[table as usize]);
+        }
+        self
+    }
+
+    pub fn total(self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub fn tables(self) -> Vec<TableRows> {
+        Table::ALL.map(|table| TableRows { table, rows: self.0[table as usize] }).to_vec()
+    }
+}
+
 /// A part of a load.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -128,7 +153,7 @@ impl Report {
     }
 }
 
-/// Counts that move while a load runs; reading them costs the load nothing.
+/// Counts that move while a load runs; reading them costs the load nothing. Each load wants its own.
 #[derive(Debug, Default)]
 pub struct Progress {
     phase: AtomicU8,

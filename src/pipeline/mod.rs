@@ -28,10 +28,10 @@ use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::{Error, Result};
 use crate::record::{EventReader, SongReader};
-use crate::report::{Objects, Phase, Progress, Report, Stage, TableRows};
+use crate::report::{Objects, Phase, Progress, Report, RowCounts, Stage};
 use crate::source::{Globs, Listing, Object, Store};
 use crate::star::{Catalog, Fold};
-use crate::table::{Row, Table};
+use crate::table::Row;
 use crate::target::{Database, Load, Part};
 use crate::transform::{Listening, Logs, Outcome, Piece, Songs};
 
@@ -131,17 +131,15 @@ async fn fill(config: &Config, listed: Listed, load: Option<&Load>) -> Result<Re
         }
     };
     let writing = Instant::now();
-    let ((), (), (books, mut stages), ()) = try_join!(read_songs, read_logs, transform, write)?;
-    let tables = Table::ALL.map(|table| TableRows { table, rows: progress.rows(table) });
-    let written = tables.iter().map(|table| table.rows).sum();
-    stages.push(Stage::new("copy", writing, &[("rows", written)]));
+    let ((), (), (books, mut stages), rows) = try_join!(read_songs, read_logs, transform, write)?;
+    stages.push(Stage::new("copy", writing, &[("rows", rows.total())]));
     if let Some(load) = load {
         progress.enter(Phase::Keys);
         let started = Instant::now();
         load.build_keys().await?;
         stages.push(Stage::new("keys", started, &[]));
     }
-    books.report(objects, tables.to_vec(), stages)
+    books.report(objects, rows.tables(), stages)
 }
 
 /// What the source holds, and how to read it.
@@ -254,11 +252,13 @@ async fn send<R: Row>(all: impl Iterator<Item = R>, rows: &async_channel::Sender
 }
 
 /// Counts rows that go nowhere.
-async fn discard(parts: async_channel::Receiver<Part>, progress: &Progress) -> Result<()> {
+async fn discard(parts: async_channel::Receiver<Part>, progress: &Progress) -> Result<RowCounts> {
+    let mut discarded = RowCounts::default();
     while let Ok(Part { rows, .. }) = parts.recv().await {
         progress.add_rows(rows.table, rows.count);
+        discarded.add(rows.table, rows.count);
     }
-    Ok(())
+    Ok(discarded)
 }
 
 fn stage(name: &'static str, started: Instant, objects: &[Arc<Object>], records: u64) -> Stage {

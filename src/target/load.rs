@@ -12,7 +12,7 @@ use super::publish::{self, Existing};
 use super::{Database, failed, quoted};
 use crate::encode::{HEADER, Rows, TRAILER};
 use crate::error::{Error, Result};
-use crate::report::Progress;
+use crate::report::{Progress, RowCounts};
 use crate::table::Table;
 
 /// Encoded rows on their way to the target; what is reserved for them is given back when they are gone.
@@ -89,14 +89,14 @@ impl Load {
         self.run
     }
 
-    /// Writes all of `parts`, over every connection, until no more can come.
+    /// Writes all of `parts`, over every connection, until no more can come; returns how many rows went where.
     pub async fn write(
         &self,
         parts: async_channel::Receiver<Part>,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<RowCounts> {
         let writers = self.connections.iter().map(|client| write(client, parts.clone(), progress));
-        try_join_all(writers).await.map(drop)
+        Ok(try_join_all(writers).await?.into_iter().fold(RowCounts::default(), RowCounts::plus))
     }
 
     /// Builds the keys, one after the other on each connection.
@@ -122,30 +122,29 @@ impl Load {
     /// Makes the new tables the live ones, in one commit.
     pub async fn publish(mut self) -> Result<()> {
         publish::publish(&mut self.connections[0], &self.schema, &self.loading).await?;
-        self.clear_away().await
+        self.abandon().await;
+        Ok(())
     }
 
     /// Makes the new tables, which hold nothing, the live ones where there are none.
     pub async fn publish_empty(mut self, existing: Existing) -> Result<Vec<Table>> {
         let control = &mut self.connections[0];
         let made = publish::publish_empty(control, &self.schema, &self.loading, existing).await?;
-        self.clear_away().await?;
+        self.abandon().await;
         Ok(made)
     }
 
-    /// Gives the load up: the live tables stay as they were.
+    /// Clears away what is not published, and gives the lock back.
     pub async fn abandon(self) {
-        // The connections may be what has failed; the next load clears away what stays behind.
-        if let Err(error) = self.clear_away().await {
-            tracing::debug!(%error, "could not clear away after an abandoned load");
+        // The server would give the lock back by itself, but only when it has noticed that we are gone.
+        let clear = format!(
+            "DROP SCHEMA IF EXISTS {} CASCADE; SELECT pg_advisory_unlock_all()",
+            quoted(&self.loading)
+        );
+        // The connection may be what has failed; the next load clears away what stays behind.
+        if let Err(error) = self.connections[0].batch_execute(&clear).await {
+            tracing::debug!(%error, "cannot clear away after a load");
         }
-    }
-
-    async fn clear_away(&self) -> Result<()> {
-        let name = quoted(&self.loading);
-        let drop = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
-        let what = || format!("cannot drop the schema {}", self.loading);
-        self.connections[0].batch_execute(&drop).await.map_err(|cause| failed(what(), cause))
     }
 }
 
@@ -199,7 +198,8 @@ async fn write(
     client: &Client,
     parts: async_channel::Receiver<Part>,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<RowCounts> {
+    let mut written = RowCounts::default();
     let mut next = parts.recv().await.ok();
     while let Some(part) = next.take() {
         let table = part.rows.table;
@@ -225,8 +225,9 @@ async fn write(
             let what = format!("{table} took {taken} of the {sent} rows that were sent");
             return Err(Error::target(what).with_help("look for triggers or rules on the server"));
         }
+        written.add(table, taken);
     }
-    Ok(())
+    Ok(written)
 }
 
 fn copy_statement(table: Table) -> String {

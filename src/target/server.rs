@@ -56,7 +56,7 @@ pub struct Server {
     user: String,
     dbname: String,
     /// All else that goes into each connection; holds neither an address nor a password.
-    session: tokio_postgres::Config,
+    session: Box<tokio_postgres::Config>,
     password: Option<SecretString>,
     passfile: Option<PathBuf>,
     sslmode: SslMode,
@@ -144,7 +144,7 @@ impl Server {
             balance,
             user,
             dbname,
-            session: self::session(&session)?,
+            session: Box::new(self::session(&session)?),
             password,
             passfile,
             sslmode,
@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn a_parameter_wins_over_its_variable_and_that_over_the_built_in() {
-        let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: &[(&str, Variables<'_>, &str)] = &[
             ("host=h", &[], "postgres://os@h:5432/os"),
             ("postgres://ann@h", &[], "postgres://ann@h:5432/ann"),
             ("postgres://ann:pw@h:1/d", &[("PGHOST", "no")], "postgres://ann@h:1/d"),

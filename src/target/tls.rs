@@ -99,6 +99,7 @@ pub(crate) fn connector(
                     certificate.display()
                 ))
                 .because(error)
+                .with_help("name the private key that the certificate was made with")
             })?,
     };
     if direct {

@@ -64,7 +64,7 @@ impl Server {
     }
 
     async fn connect_to(&self, address: &Address) -> Result<Client, Failure> {
-        let mut base = self.session.clone();
+        let mut base = Config::clone(&self.session);
         if let Some(password) = self.password_for(address) {
             base.password(password.expose_secret());
         }
@@ -174,7 +174,8 @@ impl Server {
                     "check the password of {user}: in the URL, PGPASSWORD or the password file"
                 ),
                 "28000" => format!(
-                    "create the role {user}, or allow it in from this machine in the server's pg_hba.conf"
+                    "create the role {user}, or let it in from this machine in the server's \
+                     pg_hba.conf; it may demand TLS or a client certificate (sslmode, sslcert, sslkey)"
                 ),
                 "3D000" => format!("create it (createdb {dbname}), or name another database"),
                 "42501" => format!("grant {user} the right to connect to {dbname}"),
@@ -197,7 +198,8 @@ impl Server {
                     "turn TLS on at the server (ssl = on), or don't demand it (sslmode=prefer)"
                 }
                 "authentication error" => {
-                    "the server demands a way to log in that is not supported: use scram-sha-256, md5 or a certificate"
+                    "the server demands a way to log in that is not supported: let it use \
+                     scram-sha-256, md5 or a certificate"
                 }
                 _ => "check that PostgreSQL runs there and listens on this host and port",
             },

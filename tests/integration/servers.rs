@@ -1,8 +1,6 @@
 //! The test servers keep their own promises: what the other tests rely on, checked through the
 //! clients that the program itself uses.
 
-mod support;
-
 mod s3 {
     use std::collections::BTreeSet;
 
@@ -373,7 +371,11 @@ mod postgres {
             std::thread::sleep(Duration::from_secs(60));
         }
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "postgres::a_server_goes_when_its_process_is_killed", "--nocapture"])
+            .args([
+                "--exact",
+                "servers::postgres::a_server_goes_when_its_process_is_killed",
+                "--nocapture",
+            ])
             .env(CHILD, "1")
             .stdout(Stdio::piped())
             .spawn()

@@ -1,0 +1,58 @@
+//! `sparkload check`: a verdict a row, and exit code 1 if something is broken.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use comfy_table::{Cell, Color};
+use console::style;
+use sparkload::{Check, Verdict};
+
+use super::args::Output;
+use super::failure::Failure;
+use super::figures::{count, counted};
+use super::output::{self, Align};
+use super::settings;
+
+pub async fn run(job: settings::Check) -> Result<ExitCode, Failure> {
+    let settings::Check { target: settings::Target { database, schema }, output } = job;
+    let checks = sparkload::check(&database, &schema).await?;
+    match output {
+        Output::Json => output::json(&checks)?,
+        Output::Table => table(&checks, &schema)?,
+    }
+    let broken = checks.iter().any(|check| check.verdict == Verdict::Broken);
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn table(checks: &[Check], schema: &str) -> io::Result<()> {
+    let header = ["table", "check", "value", "verdict"];
+    let aligns = [Align::Left, Align::Left, Align::Right, Align::Left];
+    let mut table = output::table(header.into_iter().zip(aligns));
+    let mut last = "";
+    for check in checks {
+        let Check { table: name, check, value, verdict } = check;
+        let shown = if name == last { "" } else { name };
+        last = name;
+        let (check, value) = match check.strip_suffix(", percent") {
+            Some(check) => (check, format!("{value} %")),
+            None => (check.as_str(), value.as_u64().map_or_else(|| value.to_string(), count)),
+        };
+        let verdict = Cell::new(verdict).fg(match verdict {
+            Verdict::Ok => Color::Green,
+            Verdict::Note => Color::Yellow,
+            Verdict::Broken => Color::Red,
+        });
+        table.add_row([Cell::new(shown), Cell::new(check), Cell::new(value), verdict]);
+    }
+    let mut out = io::stdout().lock();
+    output::write_table(&mut out, &table)?;
+
+    let of = |verdict| checks.iter().filter(|check| check.verdict == verdict).count() as u64;
+    let (ok, notes, broken) = (of(Verdict::Ok), of(Verdict::Note), of(Verdict::Broken));
+    let all = match broken {
+        0 => style(format!("No rule is broken in schema {schema}")).green().bold(),
+        1 => style(format!("1 rule is broken in schema {schema}")).red().bold(),
+        _ => style(format!("{} rules are broken in schema {schema}", count(broken))).red().bold(),
+    };
+    writeln!(out, "\n{all}: {} ok, {}.", count(ok), counted(notes, "note"))
+}

@@ -1,0 +1,150 @@
+//! Layers: what was not typed comes from the environment, or else from the settings file.
+//!
+//! Both give values to the long options by their names, so that they are read and checked just as typed ones
+//! are: to clap they are defaults.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
+
+use super::args::Arguments;
+use super::failure::Failure;
+use super::file;
+
+/// Variables of other programs' that win over the settings file.
+const FOREIGN: [(&str, &[&str]); 4] = [
+    ("target", &["PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"]),
+    ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    ("profile", &["AWS_PROFILE"]),
+    ("endpoint-url", &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]),
+];
+
+/// Options for one call alone: a standing `drop` would be a trap.
+const TYPED_ONLY: [&str; 4] = ["drop", "list", "help", "version"];
+
+/// The environment's variables by name; an empty one counts as not set.
+pub type Environment = BTreeMap<String, String>;
+
+/// Where an option's value is from.
+#[derive(Debug, Clone)]
+enum Origin {
+    Variable(String),
+    File(PathBuf),
+}
+
+/// Reads the command line and lays the environment and the settings file under it.
+pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Arguments, Failure> {
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
+    let usage = |error| Failure::usage(error, line);
+    let typed = Arguments::command().try_get_matches_from(line).map_err(usage)?;
+    let options = Options::of(&Arguments::command());
+
+    let mut layered: BTreeMap<String, (Vec<String>, Origin)> = BTreeMap::new();
+    for (name, _) in options.iter() {
+        let variable = format!("SPARKLOAD_{}", name.to_uppercase().replace('-', "_"));
+        if let Some(value) = set(&variable) {
+            layered.insert(name.to_owned(), (vec![value.clone()], Origin::Variable(variable)));
+        }
+    }
+
+    let named = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
+    let config = named(&typed)
+        .or_else(|| typed.subcommand().and_then(|(_, matches)| named(matches)))
+        .or_else(|| set("SPARKLOAD_CONFIG").map(PathBuf::from));
+    if let Some((path, values)) = file::read(config, &options)? {
+        for (name, values) in values {
+            let foreign = FOREIGN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, it)| it);
+            // A base that is named closer to the user is not meant to be combined with the file's parts.
+            let part_of_other_base = ["songs", "logs"].contains(&name.as_str())
+                && (is_typed(&typed, "source") || layered.contains_key("source"));
+            if !part_of_other_base && !foreign.iter().any(|variable| set(variable).is_some()) {
+                layered.entry(name).or_insert((values, Origin::File(path.clone())));
+            }
+        }
+    }
+    if is_typed(&typed, "source") {
+        layered.remove("songs");
+        layered.remove("logs");
+    }
+
+    let command = Arguments::command().mut_args(|arg| with_default(arg, &layered));
+    let command =
+        command.mut_subcommands(|sub| sub.mut_args(|arg| with_default(arg, &layered)));
+    let matches =
+        command.try_get_matches_from(line).map_err(|error| misplaced(&error, &layered))?;
+    Arguments::from_arg_matches(&matches).map_err(usage)
+}
+
+fn is_typed(matches: &ArgMatches, id: &str) -> bool {
+    let Some((_, matches)) = matches.subcommand() else { return false };
+    matches.try_contains_id(id).unwrap_or(false)
+        && matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+fn with_default(
+    arg: clap::Arg,
+    layered: &BTreeMap<String, (Vec<String>, Origin)>,
+) -> clap::Arg {
+    match arg.get_long().and_then(|name| layered.get(name)) {
+        Some((values, _)) => arg.default_values(values.iter().map(OsString::from)),
+        None => arg,
+    }
+}
+
+/// Clap knows what is wrong with the value, but takes it for a default.
+fn misplaced(error: &clap::Error, layered: &BTreeMap<String, (Vec<String>, Origin)>) -> Failure {
+    let option = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => option.as_str(),
+        _ => "",
+    };
+    let name = option.trim_start_matches("--").split([' ', '[', '=']).next().unwrap_or_default();
+    let place = match layered.get(name) {
+        Some((_, Origin::Variable(variable))) => variable.clone(),
+        Some((_, Origin::File(path))) => path.display().to_string(),
+        None => "the settings".to_owned(),
+    };
+    let text = error.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let what = text.split("\n\nFor more").next().unwrap_or(text).trim_end();
+    sparkload::Error::config(format!("in {place}: {what}")).into()
+}
+
+/// The long options that the environment and the settings file may give, of all commands.
+#[derive(Debug)]
+pub struct Options(BTreeMap<String, Takes>);
+
+/// What an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    One,
+    Many,
+}
+
+impl Options {
+    pub fn of(command: &clap::Command) -> Self {
+        let commands = command.get_subcommands().chain([command]);
+        let args = commands.flat_map(clap::Command::get_arguments);
+        let options = args.filter_map(|arg| {
+            let takes = match arg.get_action() {
+                ArgAction::Append => Takes::Many,
+                _ => Takes::One,
+            };
+            Some((arg.get_long()?.to_owned(), takes))
+        });
+        let layered = options.filter(|(name, _)| !TYPED_ONLY.contains(&name.as_str()));
+        // Which file to read is settled before one is read.
+        Self(layered.filter(|(name, _)| name != "config").collect())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Takes)> {
+        self.0.iter().map(|(name, takes)| (name.as_str(), *takes))
+    }
+
+    pub fn get(&self, name: &str) -> Option<Takes> {
+        self.0.get(name).copied()
+    }
+}

@@ -1,0 +1,31 @@
+//! Order and concurrency never matter.
+
+use sparkload::Config;
+
+use crate::tables::{fixture, load, tables};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_setting_of_speed_changes_a_table() {
+    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
+    let expected = tables(&database).await;
+    type Change = fn(&mut Config);
+    let settings: &[(&str, Change)] = &[
+        ("one fetch", |config| config.fetches = 1),
+        ("64 fetches", |config| config.fetches = 64),
+        ("one connection", |config| config.connections = Some(1)),
+        ("8 connections", |config| config.connections = Some(8)),
+        ("one thread", |config| config.threads = Some(1)),
+        ("8 threads", |config| config.threads = Some(8)),
+        ("blocks of 1 byte", |config| config.block_bytes = 1),
+        ("blocks of 7 bytes, 64 fetches, 8 threads", |config| {
+            (config.block_bytes, config.fetches, config.threads) = (7, 64, Some(8));
+        }),
+        ("blocks of 1,000 bytes in 1 KiB of memory", |config| {
+            (config.block_bytes, config.memory) = (1000, 1 << 10);
+        }),
+    ];
+    for (name, change) in settings {
+        let (database, _) = load(&fixture("sparkify"), change).await;
+        similar_asserts::assert_eq!(tables(&database).await, expected, "{name}");
+    }
+}

@@ -1,0 +1,16 @@
+//! The program, end to end: every promise about the tables, held against expected tables, another implementation of
+//! the rules, and real servers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ask;
+mod connections;
+mod fixtures;
+mod invariance;
+mod malformed;
+mod oracle;
+mod servers;
+mod sources;
+mod tables;
+mod targets;

@@ -1,0 +1,1 @@
+//! Bad input gets one clear error and changes nothing.

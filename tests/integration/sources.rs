@@ -1,0 +1,151 @@
+//! One contract for every source: the same objects give the same tables.
+
+use std::fs;
+use std::path::Path;
+
+use sparkload::{Config, S3Credentials, S3Options, Source};
+
+use crate::support::postgres;
+use crate::support::s3::{ACCESS_KEY, Operation, S3, SECRET_KEY};
+use crate::tables::{fixture, load, tables, target};
+
+fn options(server: &S3) -> S3Options {
+    S3Options {
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(server.endpoint()),
+        path_style: true,
+        no_sign_request: true,
+        ..S3Options::default()
+    }
+}
+
+fn bucket(server: &S3, base: &str) -> Source {
+    Source { s3: options(server), ..Source::at(base).unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_gives_the_tables_of_its_directory() {
+    let (database, expected_report) = load(&fixture("sparkify"), |_| {}).await;
+    let expected = tables(&database).await;
+    let server = S3::start();
+    server.put_directory("music", "", &fixture("sparkify"));
+    server.put_directory("music", "a b/c+d%/", &fixture("sparkify"));
+    server.put("music", "song_data/", "");
+    server.put("music", "song_data_old/x.json", "not asked for");
+    server.set_page_size(7);
+    for base in ["s3://music", "s3://music/a b/c+d%/"] {
+        let (database, report) = load(Path::new("unused"), |config| {
+            config.source = bucket(&server, base);
+        })
+        .await;
+        similar_asserts::assert_eq!(tables(&database).await, expected, "{base}");
+        assert_eq!(report.objects.loaded, expected_report.objects.loaded);
+        assert_eq!(report.objects.bytes, expected_report.objects.bytes);
+        let folders = u64::from(base == "s3://music");
+        assert_eq!(report.objects.skipped.folders, folders);
+        assert_eq!(report.objects.listed, expected_report.objects.listed + folders);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_keys_than_a_page_holds_are_all_loaded() {
+    let server = S3::start();
+    for number in 0..2_345 {
+        let song = format!(
+            "{{\"song_id\":\"SO{number}\",\"title\":\"t\",\"artist_id\":\"AR\",\"artist_name\":\"n\",\
+             \"duration\":1.5}}"
+        );
+        server.put("music", format!("song_data/{number}.json"), song);
+    }
+    for number in 0..1_234 {
+        let event = format!("{{\"page\":\"NextSong\",\"userId\":{number},\"ts\":{number}}}");
+        server.put("music", format!("log_data/{number}.json"), event);
+    }
+    let (database, report) = load(Path::new("unused"), |config| {
+        config.source = bucket(&server, "s3://music");
+    })
+    .await;
+    assert_eq!(server.requests(Operation::ListObjects), 3 + 2);
+    assert_eq!(report.objects.loaded, 2_345 + 1_234);
+    let counts = "SELECT count(DISTINCT song_id), (SELECT count(*) FROM users) FROM songs";
+    assert_eq!(database.query(counts), [[Some("2345".to_owned()), Some("1234".to_owned())]]);
+    let ids = "SELECT max(object_id), count(DISTINCT object_id) FROM load_objects";
+    assert_eq!(database.query(ids), [[Some("3579".to_owned()), Some("3579".to_owned())]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_may_hold_any_legal_character() {
+    let server = S3::start();
+    let keys =
+        ["a b", "a+b", "a%20b", "a&b=c?d#e", "日本語🎵", "control\u{1}", "//a/../b", "(x)*'!~"];
+    for (number, key) in keys.iter().enumerate() {
+        let song = format!(
+            "{{\"song_id\":\"SO{number}\",\"title\":\"t\",\"artist_id\":\"AR\",\"artist_name\":\"n\",\
+             \"duration\":1.5}}"
+        );
+        server.put("music", format!("song_data/{key}.json"), song);
+    }
+    server.put("music", "log_data/x.json", "{}");
+    let (database, _) = load(Path::new("unused"), |config| {
+        config.source = bucket(&server, "s3://music");
+    })
+    .await;
+    let found = database.query(
+        "SELECT object FROM load_objects WHERE object LIKE '%song_data%' ORDER BY object COLLATE \"C\"",
+    );
+    let mut expected = keys.map(|key| format!("s3://music/song_data/{key}.json"));
+    expected.sort();
+    assert_eq!(found, expected.map(|name| [Some(name)]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_bucket_takes_credentials_and_a_paid_one_its_payer() {
+    let server = S3::start_private();
+    server.put_directory("music", "", &fixture("sparkify"));
+    server.set_requester_pays("music");
+    let database = postgres::server().database();
+    let mut source = bucket(&server, "s3://music");
+    source.s3.no_sign_request = false;
+    source.s3.request_payer = true;
+    source.s3.credentials = Some(S3Credentials {
+        access_key_id: ACCESS_KEY.to_owned(),
+        secret_access_key: SECRET_KEY.to_owned().into(),
+    });
+    let report = sparkload::load(&Config::new(source, target(&database.url()))).await.unwrap();
+    assert_eq!(report.objects.loaded, 39);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn globs_choose_objects_by_key() {
+    let server = S3::start();
+    server.put_directory("music", "", &fixture("sparkify"));
+    let directory = Source::at(fixture("sparkify").to_str().unwrap()).unwrap();
+    for source in [bucket(&server, "s3://music"), directory] {
+        let (_, report) = load(Path::new("unused"), |config| {
+            config.source = source;
+            config.source.include = vec!["song_data/A/*".to_owned(), "log_data/2018/*".to_owned()];
+            config.source.exclude = vec!["*.gz".to_owned()];
+        })
+        .await;
+        let skipped = report.objects.skipped;
+        assert_eq!(report.objects.listed, report.objects.loaded + skipped.total());
+        assert_eq!((report.objects.loaded, skipped.excluded), (26, 17));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn songs_and_logs_may_lie_apart_and_be_single_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let songs = fixture("sparkify/song_data/A/C/A");
+    let log = directory.path().join("one log.ndjson");
+    fs::write(&log, "{\"page\":\"Home\",\"userId\":\"7\"}").unwrap();
+    let (database, report) = load(Path::new("unused"), |config| {
+        config.source = Source::new(
+            songs.to_str().unwrap().parse().unwrap(),
+            format!("file://{}", log.display()).parse().unwrap(),
+        );
+    })
+    .await;
+    assert_eq!(report.events.filtered, 1);
+    assert_eq!(database.query("SELECT user_id FROM users"), [[Some("7".to_owned())]]);
+}

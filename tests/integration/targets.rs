@@ -1,0 +1,188 @@
+//! One contract for every target: all or nothing, readers undisturbed, and what hangs on the tables stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sparkload::{Config, Existing, Source, Table, Target};
+
+use crate::support::postgres;
+use crate::tables::{config, fixture, load, table, tables, target};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_grants_and_foreign_keys_survive_a_load() {
+    let database = postgres::server().database();
+    let target = target(&database.url());
+    let made = sparkload::create(&target, "public", Existing::Keep).await.unwrap();
+    assert_eq!(made, Table::ALL);
+    assert_eq!(sparkload::create(&target, "public", Existing::Keep).await.unwrap(), []);
+    database.query(
+        "CREATE VIEW plays AS SELECT user_id, count(*) AS plays FROM songplays GROUP BY user_id;
+         ALTER TABLE songplays ADD FOREIGN KEY (user_id) REFERENCES users;
+         ALTER TABLE songplays ADD FOREIGN KEY (song_id) REFERENCES songs;
+         ALTER TABLE songplays ADD FOREIGN KEY (start_time) REFERENCES time;
+         CREATE INDEX ON songplays (user_id);
+         GRANT SELECT ON songplays TO PUBLIC",
+    );
+    let oids = "SELECT string_agg(oid::text, ' ' ORDER BY relname) FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace";
+    let before = database.query(oids);
+
+    // First everything, then nearly everything else, then everything again.
+    for directory in ["sparkify", "dirty", "sparkify"] {
+        let mut config = config(&fixture(directory), &database);
+        config.max_errors = 1000;
+        sparkload::load(&config).await.unwrap();
+        let sum = "SELECT sum(plays) = (SELECT count(*) FROM songplays) FROM plays";
+        assert_eq!(database.query(sum), [[Some("t".to_owned())]]);
+    }
+    assert_eq!(database.query(oids), before);
+    let grants = "SELECT has_table_privilege('pg_monitor', 'songplays', 'SELECT')";
+    assert_eq!(database.query(grants), [[Some("t".to_owned())]]);
+
+    let (fresh, _) = load(&fixture("sparkify"), |_| {}).await;
+    similar_asserts::assert_eq!(tables(&database).await, tables(&fresh).await);
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading'";
+    assert_eq!(database.query(left), [[Some("0".to_owned())]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_snapshot_is_of_one_load_and_none_waits() {
+    let database = postgres::server().database();
+    let sparkify = config(&fixture("sparkify"), &database);
+    let mut dirty = config(&fixture("dirty"), &database);
+    dirty.max_errors = 1000;
+    sparkload::load(&sparkify).await.unwrap();
+    let loading = Arc::new(AtomicBool::new(true));
+    let reader = {
+        let (client, loading) = (database.connect().await, loading.clone());
+        tokio::spawn(async move {
+            client.batch_execute("SET lock_timeout = '200ms'").await.unwrap();
+            let mut seen = [0, 0];
+            while loading.load(Ordering::Relaxed) {
+                client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+                let plays: i64 =
+                    client.query_one("SELECT count(*) FROM songplays", &[]).await.unwrap().get(0);
+                // Time for a load to publish between one table and the next.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let times: i64 =
+                    client.query_one("SELECT count(*) FROM time", &[]).await.unwrap().get(0);
+                client.batch_execute("COMMIT").await.unwrap();
+                match (plays, times) {
+                    (81, 78) => seen[0] += 1,
+                    (19, 19) => seen[1] += 1,
+                    mixture => panic!("a mixture of two loads: {mixture:?}"),
+                }
+            }
+            seen
+        })
+    };
+    for _ in 0..6 {
+        sparkload::load(&dirty).await.unwrap();
+        sparkload::load(&sparkify).await.unwrap();
+    }
+    loading.store(false, Ordering::Relaxed);
+    let seen = reader.await.unwrap();
+    assert!(seen[0] > 0 && seen[1] > 0, "the reader saw both states: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_load_of_the_same_schema_fails_at_once_and_names_the_first() {
+    let database = postgres::server().database();
+    let client = database.connect().await;
+    client
+        .batch_execute(
+            "SET application_name = 'nightly load';
+             SELECT pg_advisory_lock(hashtext('sparkload'), hashtext('public'))",
+        )
+        .await
+        .unwrap();
+    let config = config(&fixture("sparkify"), &database);
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert_eq!(error.to_string(), "another load works on the schema public");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.starts_with("nightly load, process "), "{cause}");
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_or_killed_loads_leave_the_old_state_and_the_next_one_cleans_up() {
+    let database = postgres::server().database();
+    let config = config(&fixture("sparkify"), &database);
+    sparkload::load(&config).await.unwrap();
+    let before = tables(&database).await;
+    for milliseconds in [1, 5, 20, 40, 80] {
+        let load = sparkload::load(&config);
+        let _ = tokio::time::timeout(Duration::from_millis(milliseconds), load).await;
+        similar_asserts::assert_eq!(tables(&database).await, before);
+    }
+    // The lock goes when the server has noticed that the connection is gone.
+    let mut result = sparkload::load(&config).await;
+    for _ in 0..50 {
+        if result.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        result = sparkload::load(&config).await;
+    }
+    result.unwrap();
+    similar_asserts::assert_eq!(tables(&database).await, before);
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading'";
+    assert_eq!(database.query(left), [[Some("0".to_owned())]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_reports_everything_and_writes_nothing() {
+    let (database, report) = load(&fixture("sparkify"), |config| config.dry_run = true).await;
+    assert_eq!(report.rows(Table::Songplays), 81);
+    assert_eq!(report.rows(Table::Users), 16);
+    let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+    assert_eq!(database.query(tables), [[Some("0".to_owned())]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_staging_the_star_is_the_same() {
+    let (expected, _) = load(&fixture("sparkify"), |_| {}).await;
+    let (database, report) = load(&fixture("sparkify"), |config| config.staging = false).await;
+    assert_eq!(report.rows(Table::StagingEvents), 0);
+    for name in ["songplays", "users", "songs", "artists", "time"] {
+        similar_asserts::assert_eq!(table(&database, name).await, table(&expected, name).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_of_any_name_over_a_socket() {
+    let database = postgres::server().database();
+    let schema = "Music \"2018\" ünd mehr";
+    let target = target(&database.socket_keywords());
+    let mut config = config(&fixture("sparkify"), &database);
+    config.target = target.clone();
+    config.schema = schema.to_owned();
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert!(error.to_string().starts_with("there is no schema Music"), "{error}");
+    sparkload::create(&target, schema, Existing::Keep).await.unwrap();
+    sparkload::load(&config).await.unwrap();
+    sparkload::create(&target, schema, Existing::Drop).await.unwrap();
+    let count = "SELECT count(*) FROM \"Music \"\"2018\"\" ünd mehr\".songplays";
+    assert_eq!(database.query(count), [[Some("0".to_owned())]]);
+}
+
+#[cfg(feature = "embedded")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_database_gives_the_tables_of_a_server() {
+    let (database, expected) = load(&fixture("sparkify"), |_| {}).await;
+    let directory = tempfile::tempdir().unwrap();
+    let target = Target::Embedded(directory.path().join("sparkload.db"));
+    let source = Source::at(fixture("sparkify").to_str().unwrap()).unwrap();
+    let config = Config::new(source, target.clone());
+    for _ in 0..2 {
+        let report = sparkload::load(&config).await.unwrap();
+        assert_eq!(
+            Table::ALL.map(|table| report.rows(table)),
+            Table::ALL.map(|table| expected.rows(table))
+        );
+    }
+    let digest = "SELECT md5(string_agg(songplays::text, '|' ORDER BY songplay_id)) FROM songplays";
+    let embedded = sparkload::query(&target, "public", digest).await.unwrap();
+    assert_eq!(embedded.rows, database.query(digest));
+}
