@@ -19,7 +19,8 @@ build: ## build the program: target/release/sparkload
 	$(CARGO) build --release --locked
 
 demo: ## load the fixtures from an S3 server in the process into the embedded PostgreSQL
-	$(CARGO) run --locked --example demo
+	$(CARGO) build --locked --bin sparkload --example demo
+	@$(CARGO) run --quiet --locked --example demo
 
 test: ## install a PostgreSQL server if the machine has none, and run all tests
 	@sh tests/postgres.sh

@@ -1,4 +1,47 @@
 //! Loads song and log JSON from S3 or a directory into a star schema in PostgreSQL.
+//!
+//! [`load`] is the whole job: it lists a [`Source`], reads and parses it concurrently, builds the tables
+//! `songplays`, `users`, `songs`, `artists` and `time` (see [`Table`]), and makes them visible in a [`Target`] by
+//! one commit. [`Config`] holds every setting; the [`Report`] says what was done; an [`Error`] says what failed,
+//! where, and what to do about it.
+//!
+//! A test of your own loads a directory into the embedded PostgreSQL and asks it:
+//!
+//! ```
+//! # #[cfg(not(feature = "embedded"))] fn main() {}
+//! # #[cfg(feature = "embedded")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use sparkload::{Config, Source, Table, Target};
+//!
+//! let directory = tempfile::tempdir()?;
+//! let target = Target::Embedded(directory.path().join("test.db"));
+//! let source = Source::at("fixtures/sparkify")?;
+//!
+//! let report = sparkload::load(&Config::new(source, target.clone())).await?;
+//! assert_eq!(report.rows(Table::Songplays), 81);
+//! assert_eq!(report.rejected(), 0);
+//!
+//! let sql = "SELECT count(*) FROM users";
+//! let rows = sparkload::query(&target, "public", sql).await?;
+//! assert_eq!(rows.rows[0][0].as_deref(), Some("16"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A way through the code
+//!
+//! The story of a load is told in `pipeline`, which also owns all concurrency. Bytes come from `source`; `decode`
+//! makes blocks of whole records of them; `record` makes typed records of those, or rejects; `star` knows the
+//! rules of the model; `table` the columns; `encode` the bytes that a database reads; `transform` is the work on
+//! one block, through all of these; `target` holds a load in progress and publishes it. `decode`, `record`,
+//! `star`, `table`, `encode` and `transform` know neither network nor runtime. The library reads no environment,
+//! prints nothing and never exits: that is the program's part.
+//!
+//! # Features
+//!
+//! `s3` reads from S3, `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are on by default;
+//! none is needed to load a directory into a PostgreSQL server.
 
 mod check;
 mod config;
@@ -24,7 +67,11 @@ pub use record::{Format, JsonPaths, Reject};
 pub use report::{
     Amount, Counter, EventBooks, Objects, Phase, Progress, Report, SongBooks, Stage, TableRows,
 };
-pub use source::{Location, S3Credentials, S3Options, Skipped, Source};
+pub use source::{Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};
 pub use star::Matching;
 pub use table::Table;
 pub use target::{Defaults, Existing, Server, Target, create};
+
+#[cfg(test)]
+#[path = "../tests/support/postgres.rs"]
+mod test_server;

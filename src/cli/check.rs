@@ -12,9 +12,10 @@ use super::failure::Failure;
 use super::figures::{count, counted};
 use super::output::{self, Align};
 use super::settings;
+use super::target::Target;
 
 pub async fn run(job: settings::Check) -> Result<ExitCode, Failure> {
-    let settings::Check { target: settings::Target { database, schema }, output } = job;
+    let settings::Check { target: Target { database, schema }, output } = job;
     let checks = sparkload::check(&database, &schema).await?;
     match output {
         Output::Json => output::json(&checks)?,
@@ -34,7 +35,7 @@ fn table(checks: &[Check], schema: &str) -> io::Result<()> {
         let shown = if name == last { "" } else { name };
         last = name;
         let (check, value) = match check.strip_suffix(", percent") {
-            Some(check) => (check, format!("{value} %")),
+            Some(check) => (check, format!("{:.2} %", value.as_f64().unwrap_or(0.0))),
             None => (check.as_str(), value.as_u64().map_or_else(|| value.to_string(), count)),
         };
         let verdict = Cell::new(verdict).fg(match verdict {

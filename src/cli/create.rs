@@ -9,7 +9,8 @@ use super::args::Output;
 use super::failure::Failure;
 use super::figures::counted;
 use super::output;
-use super::settings::{Create, Target};
+use super::settings::Create;
+use super::target::Target;
 
 pub async fn run(job: Create) -> Result<ExitCode, Failure> {
     let Create { target: Target { database, schema }, existing, output } = job;

@@ -46,6 +46,14 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A duration that is a guess: whole seconds.
+pub fn about(seconds: f64) -> String {
+    match seconds {
+        ..59.5 => format!("{} s", seconds.ceil()),
+        _ => duration(seconds),
+    }
+}
+
 /// How many a second; nothing where the time is too short to tell.
 pub fn per_second(number: u64, seconds: f64) -> Option<u64> {
     (seconds > 0.0005).then(|| (number as f64 / seconds).round() as u64)
@@ -57,9 +65,13 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        for (number, expected) in
-            [(0, "0"), (999, "999"), (1000, "1,000"), (123_456, "123,456"), (u64::MAX, "18,446,744,073,709,551,615")]
-        {
+        for (number, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (123_456, "123,456"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
             assert_eq!(count(number), expected);
         }
         for (number, expected) in [

@@ -29,6 +29,15 @@ const TYPED_ONLY: [&str; 4] = ["drop", "list", "help", "version"];
 /// The environment's variables by name; an empty one counts as not set.
 pub type Environment = BTreeMap<String, String>;
 
+/// The variables that mean something here.
+pub fn environment() -> Environment {
+    let all = std::env::vars_os().map(|(name, value)| {
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+    });
+    all.filter(|(name, _)| ["SPARKLOAD_", "PG", "AWS_"].iter().any(|it| name.starts_with(it)))
+        .collect()
+}
+
 /// Where an option's value is from.
 #[derive(Debug, Clone)]
 enum Origin {
@@ -56,11 +65,11 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
         .or_else(|| typed.subcommand().and_then(|(_, matches)| named(matches)))
         .or_else(|| set("SPARKLOAD_CONFIG").map(PathBuf::from));
     if let Some((path, values)) = file::read(config, &options)? {
+        let based = is_typed(&typed, "source") || layered.contains_key("source");
         for (name, values) in values {
             let foreign = FOREIGN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, it)| it);
             // A base that is named closer to the user is not meant to be combined with the file's parts.
-            let part_of_other_base = ["songs", "logs"].contains(&name.as_str())
-                && (is_typed(&typed, "source") || layered.contains_key("source"));
+            let part_of_other_base = based && ["songs", "logs"].contains(&name.as_str());
             if !part_of_other_base && !foreign.iter().any(|variable| set(variable).is_some()) {
                 layered.entry(name).or_insert((values, Origin::File(path.clone())));
             }
@@ -72,8 +81,7 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
     }
 
     let command = Arguments::command().mut_args(|arg| with_default(arg, &layered));
-    let command =
-        command.mut_subcommands(|sub| sub.mut_args(|arg| with_default(arg, &layered)));
+    let command = command.mut_subcommands(|sub| sub.mut_args(|arg| with_default(arg, &layered)));
     let matches =
         command.try_get_matches_from(line).map_err(|error| misplaced(&error, &layered))?;
     Arguments::from_arg_matches(&matches).map_err(usage)
@@ -85,10 +93,7 @@ fn is_typed(matches: &ArgMatches, id: &str) -> bool {
         && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-fn with_default(
-    arg: clap::Arg,
-    layered: &BTreeMap<String, (Vec<String>, Origin)>,
-) -> clap::Arg {
+fn with_default(arg: clap::Arg, layered: &BTreeMap<String, (Vec<String>, Origin)>) -> clap::Arg {
     match arg.get_long().and_then(|name| layered.get(name)) {
         Some((values, _)) => arg.default_values(values.iter().map(OsString::from)),
         None => arg,

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 
-use super::args::LogFormat;
+use super::options::LogFormat;
 use super::settings::Front;
 
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -25,9 +25,10 @@ pub fn start(front: Front) -> MultiProgress {
     let _ = FORMAT.set(log_format);
     let (ours, others) = match (quiet, verbose) {
         (true, _) => (LevelFilter::ERROR, LevelFilter::ERROR),
-        (false, false) => (LevelFilter::INFO, LevelFilter::WARN),
+        // What goes wrong in the others comes back as our own error, so that their warnings only repeat it.
+        (false, false) => (LevelFilter::INFO, LevelFilter::ERROR),
         // More of the others would show SQL, and headers with tokens.
-        (false, true) => (LevelFilter::DEBUG, LevelFilter::INFO),
+        (false, true) => (LevelFilter::DEBUG, LevelFilter::WARN),
     };
     let filter = Targets::new().with_default(others).with_target("sparkload", ours);
 

@@ -13,12 +13,15 @@ mod layers;
 mod load;
 mod logging;
 mod nearest;
+mod options;
 mod output;
+mod pace;
 mod query;
 mod settings;
 mod signals;
 mod size;
 mod summary;
+mod target;
 
 use std::panic::resume_unwind;
 use std::process::ExitCode;
@@ -36,8 +39,9 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 /// Does what the command line says.
 pub fn run() -> Result<ExitCode, Failure> {
     let line: Vec<_> = std::env::args_os().collect();
-    let environment = settings::environment();
-    let Settings { job, front } = Settings::new(layers::arguments(&line, &environment)?, &environment)?;
+    let environment = layers::environment();
+    let Settings { job, front } =
+        Settings::new(layers::arguments(&line, &environment)?, &environment)?;
     let bars = logging::start(front);
 
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::Output)?;

@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{
+    Attribute, Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle,
+};
 use console::Term;
 use serde::Serialize;
 
@@ -34,6 +36,24 @@ pub fn table<'a>(header: impl IntoIterator<Item = (&'a str, Align)>) -> Table {
         });
     }
     table
+}
+
+/// The lines of a paragraph, none longer than is easy to read or than the terminal is wide.
+pub fn folded(text: &str) -> Vec<String> {
+    const EASY: usize = 80;
+    let width = Term::stdout().size_checked().map_or(EASY, |(_, width)| EASY.min(width.into()));
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Writes a table, a line ending included.

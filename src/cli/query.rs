@@ -12,7 +12,8 @@ use super::failure::Failure;
 use super::figures::counted;
 use super::nearest::nearest;
 use super::output::{self, Align};
-use super::settings::{Query, Target};
+use super::settings::Query;
+use super::target::Target;
 
 pub async fn run(job: Query) -> Result<ExitCode, Failure> {
     match job {
@@ -46,7 +47,9 @@ fn find(text: &str) -> Result<Option<&'static NamedQuery>, Error> {
     let names = nearest(&name, named_queries().iter().map(|named| named.name.as_str()));
     let help = match names.as_slice() {
         [] => "see `sparkload query --list`; SQL of a single word needs a semicolon".to_owned(),
-        names => format!("did you mean {}? all are in `sparkload query --list`", names.join(" or ")),
+        names => {
+            format!("did you mean {}? all are in `sparkload query --list`", names.join(" or "))
+        }
     };
     Err(Error::config(format!("there is no query called {}", text.trim())).with_help(help))
 }
@@ -70,8 +73,10 @@ fn list(output: RowsOutput) -> io::Result<()> {
         RowsOutput::Csv => rows.write_csv(out),
         RowsOutput::Table => {
             let mut table = output::table([("query", Align::Left), ("what it tells", Align::Left)]);
-            for NamedQuery { name, title, .. } in named_queries() {
-                table.add_row([name, title]);
+            for NamedQuery { name, title, description, sql: _ } in named_queries() {
+                // A description's first sentence tells it, the others how.
+                let tells = description.split_inclusive(". ").next().unwrap_or(title);
+                table.add_row([name, tells.trim_end()]);
             }
             output::write_table(&mut out, &table)
         }
@@ -80,7 +85,11 @@ fn list(output: RowsOutput) -> io::Result<()> {
 
 fn table(out: &mut impl Write, named: Option<&NamedQuery>, rows: &Rows) -> io::Result<()> {
     if let Some(NamedQuery { title, description, .. }) = named {
-        writeln!(out, "{}\n{}\n", style(title).bold(), style(description).dim())?;
+        writeln!(out, "{}", style(title).bold())?;
+        for line in output::folded(description) {
+            writeln!(out, "{}", style(line).dim())?;
+        }
+        writeln!(out)?;
     }
     let Rows { columns, rows, affected } = rows;
     if columns.is_empty() {

@@ -1,20 +1,17 @@
 //! The settings: what was typed, in the environment or in a file, as what it means.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sparkload::{
-    Config, Defaults, Error, Existing, Format, JsonPaths, Location, Matching, Phase, Result,
-    S3Options, Server, Source,
+    Config, Error, Existing, Format, JsonPaths, Location, Matching, Phase, Result, S3Options,
+    Source,
 };
 
-use super::args::{self, Arguments, Command, LogFormat, Match, Output, RowsOutput};
+use super::args::{self, Arguments, Command, Output, RowsOutput};
 use super::layers::Environment;
-
-/// The embedded database that is used when nothing names a target.
-const DEFAULT_TARGET: &str = "./sparkload.db";
+use super::options::{self, LogFormat, Match};
+use super::target::Target;
 
 /// All that the program was told.
 pub struct Settings {
@@ -53,12 +50,6 @@ pub struct Check {
     pub output: Output,
 }
 
-/// Where the tables are.
-pub struct Target {
-    pub database: sparkload::Target,
-    pub schema: String,
-}
-
 /// How much is said while it is done, and how.
 #[derive(Clone, Copy)]
 pub struct Front {
@@ -76,7 +67,7 @@ impl Settings {
     pub fn new(arguments: Arguments, environment: &Environment) -> Result<Self> {
         let Arguments { command, front } = arguments;
         // Which file was read is settled.
-        let args::Front { quiet, verbose, log_format, config: _ } = front;
+        let options::Front { quiet, verbose, log_format, config: _ } = front;
         let front = Front { quiet, verbose, log_format: log_format.unwrap_or_default() };
         let job = match command {
             Command::Load(load) => Job::Load(Box::new(Load::new(*load, environment)?)),
@@ -131,9 +122,9 @@ impl Load {
         let usual_target = target.target.is_none() && target.schema.is_none();
         let Target { database, schema } = Target::new(target, environment)?;
         let source = self::source(source, s3)?;
-        let args::How { matching, matched_only, no_staging, dry_run } = how;
-        let args::Tuning { memory, fetches, connections, threads, block_bytes } = tuning;
-        let args::Records {
+        let options::How { matching, matched_only, no_staging, dry_run } = how;
+        let options::Tuning { memory, fetches, connections, threads, block_bytes } = tuning;
+        let options::Records {
             jsonpaths,
             ignore_case,
             empty_as_null,
@@ -179,16 +170,19 @@ impl Load {
     }
 }
 
-fn source(source: args::Source, s3: args::S3) -> Result<Source> {
-    let args::Source { source: base, songs, logs, include, exclude } = source;
-    let args::S3 { region, profile, endpoint_url, path_style, no_sign_request, request_payer } = s3;
+fn source(source: options::Source, s3: options::S3) -> Result<Source> {
+    let options::Source { source: base, songs, logs, include, exclude } = source;
+    let options::S3 { region, profile, endpoint_url, path_style, no_sign_request, request_payer } =
+        s3;
     let base = base.map(|base| base.parse::<Location>()).transpose()?;
-    let part = |place: Option<String>, name: &str| match (place, &base) {
+    let part = |place: Option<String>, name: &str| {
+        match (place, &base) {
         (Some(place), _) => place.parse(),
         (None, Some(base)) => Ok(base.join(name)),
-        (None, None) => Err(Error::config(format!("nothing says where {name} is")).with_help(
+        (None, None) => Err(Error::config(format!("no source is given: nothing says where {name} is")).with_help(
             "name what holds song_data and log_data with --source: s3://bucket[/prefix] or a directory",
         )),
+    }
     };
     let mut source = Source::new(part(songs, "song_data")?, part(logs, "log_data")?);
     source.include = include;
@@ -213,59 +207,201 @@ fn jsonpaths(path: String) -> Result<JsonPaths> {
     JsonPaths::parse(&text)
 }
 
-impl Target {
-    fn new(target: args::Target, environment: &Environment) -> Result<Self> {
-        let args::Target { target, schema } = target;
-        let schema = schema.unwrap_or_else(|| "public".to_owned());
-        Ok(Self { database: database(target.as_deref(), environment)?, schema })
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::failure::Failure;
+    use super::super::layers;
+    use super::*;
 
-/// Tells a server from a directory.
-///
-/// A lone word could be either (for psql it is a database, for a shell a directory), so that it is neither.
-fn database(target: Option<&str>, environment: &Environment) -> Result<sparkload::Target> {
-    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
-    let server = |conninfo: &str| {
-        Server::parse(conninfo, &defaults(environment)).map(sparkload::Target::Postgres)
-    };
-    let embedded = |path: &str| Ok(sparkload::Target::Embedded(PathBuf::from(path)));
-    let Some(target) = target else {
-        if is_set("PGSERVICE") {
-            return Err(Error::config("PGSERVICE is set, and sparkload reads no service files")
-                .with_help("name the server with --target, or unset PGSERVICE and set PGHOST"));
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// What a command line means, with a settings file and an environment.
+    fn settings(line: &str, variables: &[(&str, &str)], file: &str) -> Result<Settings, Failure> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sparkload.toml");
+        fs::write(&path, file).unwrap();
+        let mut environment = environment(variables);
+        environment.insert("SPARKLOAD_CONFIG".to_owned(), path.to_string_lossy().into_owned());
+        let line: Vec<_> = format!("sparkload {line}").split_whitespace().map(Into::into).collect();
+        Ok(Settings::new(layers::arguments(&line, &environment)?, &environment)?)
+    }
+
+    fn load(line: &str, variables: &[(&str, &str)], file: &str) -> Load {
+        match settings(&format!("load {line}"), variables, file) {
+            Ok(Settings { job: Job::Load(load), .. }) => *load,
+            Ok(_) => panic!("not a load: {line}"),
+            Err(failure) => panic!("{line}: {failure:?}"),
         }
-        let named = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().any(is_set);
-        return if named { server("") } else { embedded(DEFAULT_TARGET) };
-    };
-    if let Some(path) = target.strip_prefix("embedded:").filter(|path| !path.is_empty()) {
-        return embedded(path);
     }
-    let path_like = target.contains(['/', '\\']) || target.starts_with('.') || target.ends_with(".db");
-    match target {
-        _ if target.contains("://") => server(target),
-        // A password may hold any character, a path with `=` can be written as embedded:PATH.
-        _ if target.contains('=') => server(target),
-        _ if path_like => embedded(target),
-        _ => Err(Error::config("the target is neither a server nor a directory").with_help(
-            "write postgres://user@host/db or dbname=… for a server, ./name for the embedded PostgreSQL",
-        )),
-    }
-}
 
-fn defaults(environment: &Environment) -> Defaults {
-    Defaults {
-        variables: environment.clone(),
-        user: whoami::username().ok(),
-        home: std::env::home_dir(),
+    fn error(line: &str, variables: &[(&str, &str)], file: &str) -> String {
+        match settings(line, variables, file) {
+            Err(Failure::Error(error)) => error.to_string(),
+            Err(failure) => panic!("{line}: {failure:?}"),
+            Ok(_) => panic!("{line} means something"),
+        }
     }
-}
 
-/// The variables that mean something here.
-pub fn environment() -> Environment {
-    let all = std::env::vars_os().map(|(name, value)| {
-        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-    });
-    all.filter(|(name, _)| ["SPARKLOAD_", "PG", "AWS_"].iter().any(|it| name.starts_with(it)))
-        .collect::<BTreeMap<_, _>>()
+    #[test]
+    fn flags_win_over_variables_and_those_over_the_file() {
+        let fetches = |line: &str, variables: &[(&str, &str)], file: &str| {
+            load(&format!("--source d {line}"), variables, file).config.fetches
+        };
+        let variable = [("SPARKLOAD_FETCHES", "2")];
+        assert_eq!(fetches("--fetches 1", &variable, "fetches = 3"), 1);
+        assert_eq!(fetches("", &variable, "fetches = 3"), 2);
+        assert_eq!(fetches("", &[("SPARKLOAD_FETCHES", "")], "fetches = 3"), 3);
+        assert_eq!(fetches("", &[], ""), 32);
+
+        let ignores = |line: &str, variables: &[(&str, &str)]| {
+            let file = "ignore-case = true";
+            load(&format!("--source d {line}"), variables, file).config.format.ignore_case
+        };
+        assert!(ignores("", &[]));
+        assert!(!ignores("", &[("SPARKLOAD_IGNORE_CASE", "no")]));
+        assert!(ignores("--ignore-case", &[("SPARKLOAD_IGNORE_CASE", "0")]));
+    }
+
+    #[test]
+    fn every_setting_can_come_from_a_file() {
+        let file = r#"
+            source = "s3://bucket"
+            songs = "other/songs"
+            exclude = ["*/old/*", "{a,b}"]
+            include = "*.json"
+            memory = "64MiB"
+            max-errors = 7
+            no-staging = true
+            match = "title-artist"
+            replace-invalid-chars = "?"
+            quiet = true
+            output = "json"
+            target = "postgres://u:s3cret@h/d"
+            schema = "sparkify"
+        "#;
+        let Ok(Settings { job: Job::Load(load), front }) = settings("load", &[], file) else {
+            panic!("the file is good")
+        };
+        let Load { config, output, usual_target } = *load;
+        assert_eq!(config.source.songs.to_string(), "other/songs");
+        assert_eq!(config.source.logs.to_string(), "s3://bucket/log_data/");
+        assert_eq!(config.source.exclude, ["*/old/*", "{a,b}"]);
+        assert_eq!(config.source.include, ["*.json"]);
+        assert_eq!((config.memory, config.max_errors), (64 << 20, 7));
+        assert!(!config.staging && front.quiet && !usual_target);
+        assert_eq!(config.matching, Matching::TitleArtist);
+        assert_eq!(config.format.replace_invalid_chars, Some(b'?'));
+        assert_eq!(output, Output::Json);
+        assert_eq!(config.target.to_string(), "postgres://u@h:5432/d");
+        assert_eq!(config.schema, "sparkify");
+        // The other commands take of it what they know.
+        assert!(settings("query top-songs", &[], &file.replace("json\"", "table\"")).is_ok());
+    }
+
+    #[test]
+    fn a_base_is_not_mixed_with_the_parts_of_a_farther_one() {
+        let songs = |line: &str, variables: &[(&str, &str)], file: &str| {
+            load(line, variables, file).config.source.songs.to_string()
+        };
+        let parts = "songs = 'file-songs'\nlogs = 'file-logs'";
+        assert_eq!(songs("", &[], parts), "file-songs");
+        assert_eq!(songs("--source d", &[], parts), "d/song_data");
+        assert_eq!(songs("", &[("SPARKLOAD_SOURCE", "e")], parts), "e/song_data");
+        assert_eq!(songs("--source d", &[("SPARKLOAD_SONGS", "e")], ""), "d/song_data");
+        assert_eq!(songs("--songs s", &[("SPARKLOAD_SOURCE", "e")], parts), "s");
+        assert_eq!(songs("", &[("SPARKLOAD_SONGS", "e")], "source = 'd'"), "e");
+    }
+
+    #[test]
+    fn the_target_comes_from_the_nearest_place_that_names_one() {
+        let host = [("PGHOST", "pg"), ("PGUSER", "u")];
+        let ours = [("SPARKLOAD_TARGET", "own.db"), ("PGHOST", "pg")];
+        let file = "target = 'file.db'";
+        let cases: [(&str, &[(&str, &str)], &str, &str); 11] = [
+            ("", &[], "", "./sparkload.db"),
+            ("", &[], file, "file.db"),
+            ("", &host, file, "postgres://u@pg:5432/u"),
+            (
+                "",
+                &[("PGDATABASE", "d"), ("PGUSER", "u"), ("PGHOST", "h")],
+                "",
+                "postgres://u@h:5432/d",
+            ),
+            ("", &[("PGUSER", "u")], "", "./sparkload.db"),
+            ("", &ours, file, "own.db"),
+            ("--target ./x", &ours, file, "./x"),
+            ("--target embedded:name", &ours, file, "name"),
+            ("--target postgres://a@b", &ours, file, "postgres://a@b:5432/a"),
+            ("--target host=b", &host, file, "postgres://u@b:5432/u"),
+            ("--target postgres://", &host, file, "postgres://u@pg:5432/u"),
+        ];
+        for (line, variables, file, expected) in cases {
+            let target = load(&format!("--source d {line}"), variables, file).config.target;
+            assert_eq!(target.to_string(), expected, "{line} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_variables_win_over_the_file_alone() {
+        let region = |line: &str, variables: &[(&str, &str)]| {
+            load(&format!("--source d {line}"), variables, "region = 'file'")
+                .config
+                .source
+                .s3
+                .region
+        };
+        // None leaves it to AWS's own chain, which reads the variable.
+        assert_eq!(region("", &[("AWS_REGION", "aws")]), None);
+        assert_eq!(region("", &[]).as_deref(), Some("file"));
+        assert_eq!(region("--region typed", &[("AWS_REGION", "aws")]).as_deref(), Some("typed"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named_with_its_place() {
+        let cases: [(&str, &[(&str, &str)], &str, &str); 7] = [
+            ("load", &[], "", "no source is given: nothing says where song_data is"),
+            ("load --songs s", &[], "", "no source is given: nothing says where log_data is"),
+            ("check --target word", &[], "", "the target is neither a server nor a directory"),
+            (
+                "check",
+                &[("PGSERVICE", "s")],
+                "",
+                "PGSERVICE is set, and sparkload reads no service files",
+            ),
+            (
+                "load",
+                &[("SPARKLOAD_MEMORY", "lots")],
+                "",
+                "in SPARKLOAD_MEMORY: invalid value 'lots' for '--memory <SIZE>': write a size as 128MiB, 4MB or 1048576",
+            ),
+            (
+                "load --source d --jsonpaths /nowhere",
+                &[],
+                "",
+                "cannot read the JSONPaths file /nowhere: No such file or directory (os error 2)",
+            ),
+            (
+                "load --config /nowhere",
+                &[],
+                "",
+                "cannot read the settings file /nowhere: No such file or directory (os error 2)",
+            ),
+        ];
+        for (line, variables, file, expected) in cases {
+            assert_eq!(error(line, variables, file), expected, "{line}");
+        }
+        let in_file = error("load", &[], "max-errors = 'many'");
+        assert!(
+            in_file.contains("sparkload.toml: invalid value 'many' for '--max-errors <COUNT>'"),
+            "{in_file}"
+        );
+    }
+
+    #[test]
+    fn no_setting_shows_a_password() {
+        let file = "target = \"postgres://u:s3cret@h/d?nonsense=1\"";
+        assert!(!error("check", &[("PGUSER", "u")], file).contains("s3cret"));
+    }
 }

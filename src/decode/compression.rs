@@ -91,7 +91,13 @@ impl Decompressor {
         };
         let (used, written) = (source.written_len(), sink.written_len());
         output.truncate(filled + written);
-        outcome.map(|()| used)
+        match outcome {
+            Ok(()) => Ok(used),
+            Err(cause) => {
+                let message = format!("the {} data is broken: {cause}", self.compression);
+                Err(io::Error::new(cause.kind(), message))
+            }
+        }
     }
 
     /// Checks that the last member is complete.

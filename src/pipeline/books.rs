@@ -184,6 +184,6 @@ fn write_line(file: &mut impl Write, reject: &Reject) -> io::Result<()> {
 }
 
 fn rejects_error(path: PathBuf, cause: io::Error) -> Error {
-    let what = format!("cannot write the rejects to {}", path.display());
+    let what = format!("can't write the rejects to {}", path.display());
     Error::config(what).because(cause).with_help("give --rejects a file that can be written")
 }

@@ -18,7 +18,7 @@ impl Cpu {
             .thread_name(|index| format!("sparkload-cpu-{index}"))
             .build()
             .map(Self)
-            .map_err(|cause| Error::config("cannot start threads").because(cause))
+            .map_err(|cause| Error::config("can't start threads").because(cause))
     }
 
     pub fn threads(&self) -> usize {

@@ -92,7 +92,7 @@ impl Reading {
         pieces: mpsc::Sender<Reserved>,
     ) -> Result<()> {
         let broken = |cause| {
-            Error::data(format!("cannot decode {}", object.name))
+            Error::data(format!("can't decode {}", object.name))
                 .because(cause)
                 .with_help("upload the object again, or leave it out with --exclude")
         };

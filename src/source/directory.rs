@@ -40,9 +40,13 @@ impl Directory {
 
 fn walk(root: &Path) -> Result<Vec<Entry>> {
     let list_error = |cause: walkdir::Error| {
-        Error::source(format!("cannot list {}", root.display()))
-            .because(cause)
-            .with_help("give a directory that exists and that you may read")
+        let place = cause.path().unwrap_or(root).display().to_string();
+        let error = Error::source(format!("can't list {place}"))
+            .with_help("give a directory that exists and that you may read");
+        match cause.into_io_error() {
+            Some(cause) => error.because(cause),
+            None => error.because("a link leads back to a directory above it"),
+        }
     };
     // Absolute names stay the same wherever the next load is started from.
     let absolute =
@@ -74,7 +78,7 @@ fn walk(root: &Path) -> Result<Vec<Entry>> {
 }
 
 fn failed(name: &str, cause: std::io::Error) -> Error {
-    Error::source(format!("cannot read {name}")).because(cause)
+    Error::source(format!("can't read {name}")).because(cause)
 }
 
 /// The bytes of a file.

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 
 use crate::decode::Compression;
 use crate::error::{Error, Result};
+use crate::record::JsonPaths;
 
 pub use location::Location;
 pub use selection::Skipped;
@@ -166,6 +167,36 @@ impl Body {
             Self::S3(body) => body.next().await,
         }
     }
+}
+
+/// Reads a JSONPaths file, which may lie in a bucket.
+///
+/// # Errors
+///
+/// The file can't be read, or is no JSONPaths file.
+pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<JsonPaths> {
+    const MAX_BYTES: u64 = 1 << 20;
+    let store = Store::open(location, options).await?;
+    let name = location.to_string();
+    let key = match location {
+        Location::S3 { prefix, .. } => Some(prefix),
+        Location::Directory(_) => None,
+    };
+    let found =
+        store.list().await?.into_iter().find(|entry| key.is_none_or(|key| entry.key == *key));
+    let Some(Entry { name, key, size, etag }) = found.filter(|entry| entry.size <= MAX_BYTES)
+    else {
+        return Err(Error::config(format!("there is no JSONPaths file {name}"))
+            .with_help("give --jsonpaths a file, or s3://bucket/key"));
+    };
+    let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
+    let object = Object { id: 0, name, key, size, etag, compression };
+    let mut body = store.read(&object).await?;
+    let mut bytes = Vec::new();
+    while let Some(more) = body.next().await? {
+        bytes.extend_from_slice(&more);
+    }
+    JsonPaths::parse(&String::from_utf8_lossy(&bytes))
 }
 
 fn changed(object: &str) -> Error {

@@ -91,7 +91,7 @@ impl Bucket {
             .send();
         let mut entries = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|cause| failed(format!("cannot list {place}"), cause))?;
+            let page = page.map_err(|cause| failed(format!("can't list {place}"), cause))?;
             let encoded = page.encoding_type() == Some(&EncodingType::Url);
             for object in page.contents() {
                 let Some(key) = object.key() else { continue };
@@ -125,7 +125,7 @@ impl Bucket {
         match sent {
             Ok(output) => Ok(ObjectBody { stream: output.body, name, left: object.size }),
             Err(cause) if status(&cause) == Some(412) => Err(changed(&name)),
-            Err(cause) => Err(failed(format!("cannot read {name}"), cause)),
+            Err(cause) => Err(failed(format!("can't read {name}"), cause)),
         }
     }
 
@@ -144,7 +144,7 @@ pub(crate) struct ObjectBody {
 
 impl ObjectBody {
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        let cannot = || Error::source(format!("cannot read {}", self.name));
+        let cannot = || Error::source(format!("can't read {}", self.name));
         let next = tokio::time::timeout(STALLED, self.stream.next())
             .await
             .map_err(|_| cannot().because(format!("nothing came for {} s", STALLED.as_secs())))?;

@@ -66,3 +66,91 @@ pub(crate) fn songplay<'a>(
         user_agent: event.user_agent.as_deref(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::{EventReader, Format, SongReader};
+
+    fn songs() -> impl Strategy<Value = Vec<String>> {
+        let place = prop_oneof![Just("null"), Just("\"\""), Just("\"Ghent\"")];
+        let degrees = prop_oneof![Just("null"), Just("51.05")];
+        let song = (0..4u8, 0..3u8, 0..3u8, place, degrees).prop_map(
+            |(song, artist, title, location, latitude)| {
+                format!(
+                    "{{\"song_id\":\"S{song}\",\"artist_id\":\"A{artist}\",\"title\":\"t{title}\",\
+                     \"artist_name\":\"n{title}\",\"duration\":{artist},\
+                     \"artist_location\":{location},\"artist_latitude\":{latitude}}}"
+                )
+            },
+        );
+        prop::collection::vec(song, 1..40)
+    }
+
+    fn events() -> impl Strategy<Value = Vec<String>> {
+        let number = prop_oneof![Just("null"), Just("1"), Just("2")];
+        let event = (1..4u8, number.clone(), number.clone(), number, 0..5u8).prop_map(
+            |(user, ts, session, item, name)| {
+                format!(
+                    "{{\"userId\":{user},\"ts\":{ts},\"sessionId\":{session},\
+                     \"itemInSession\":{item},\"firstName\":\"{name}\"}}"
+                )
+            },
+        );
+        prop::collection::vec(event, 1..40)
+    }
+
+    /// Folds `records`, each with its place, into `pieces` in a shuffled order, and merges those.
+    fn folded<S: Fold>(
+        records: &[String],
+        order: &[usize],
+        pieces: usize,
+        mut add: impl FnMut(&mut S, &str, Place),
+    ) -> S {
+        let mut states: Vec<S> = (0..pieces).map(|_| S::default()).collect();
+        for &index in order {
+            let place = Place { object_id: index as u32 / 7, record_no: index as u32 % 7 };
+            add(&mut states[index * 31 % pieces], &records[index], place);
+        }
+        states.into_iter().rev().reduce(S::merged).unwrap()
+    }
+
+    fn orders(length: usize) -> impl Strategy<Value = (Vec<usize>, usize)> {
+        (Just((0..length).collect::<Vec<_>>()).prop_shuffle(), 1..6usize)
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_changes_the_catalog(
+            (records, (order, pieces)) in
+                songs().prop_flat_map(|songs| { let length = songs.len(); (Just(songs), orders(length)) })
+        ) {
+            let reader = SongReader::new(&Format::default());
+            let add = |catalog: &mut Catalog, record: &str, place| {
+                catalog.add(&reader.read(record).unwrap(), place);
+            };
+            let in_order: Vec<usize> = (0..records.len()).collect();
+            let one = folded(&records, &in_order, 1, add);
+            let other = folded(&records, &order, pieces, add);
+            prop_assert_eq!(one.songs().collect::<Vec<_>>(), other.songs().collect::<Vec<_>>());
+            prop_assert_eq!(one.artists().collect::<Vec<_>>(), other.artists().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn no_order_changes_the_users(
+            (records, (order, pieces)) in
+                events().prop_flat_map(|events| { let length = events.len(); (Just(events), orders(length)) })
+        ) {
+            let reader = EventReader::new(&Format::default());
+            let see = |users: &mut Users, record: &str, place| {
+                users.see(&reader.read(record).unwrap(), place);
+            };
+            let in_order: Vec<usize> = (0..records.len()).collect();
+            let one = folded(&records, &in_order, 1, see);
+            let other = folded(&records, &order, pieces, see);
+            prop_assert_eq!(one.rows().collect::<Vec<_>>(), other.rows().collect::<Vec<_>>());
+        }
+    }
+}

@@ -15,6 +15,7 @@ pub(super) const LAYOUT: Layout = Layout {
     key: &["artist_id"],
 };
 
+#[derive(Debug, PartialEq)]
 pub(crate) struct Artist<'a> {
     pub artist_id: &'a str,
     pub name: &'a str,

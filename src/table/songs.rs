@@ -15,6 +15,7 @@ pub(super) const LAYOUT: Layout = Layout {
     key: &["song_id"],
 };
 
+#[derive(Debug, PartialEq)]
 pub(crate) struct Song<'a> {
     pub song_id: &'a str,
     pub title: &'a str,

@@ -15,6 +15,7 @@ pub(super) const LAYOUT: Layout = Layout {
     key: &["user_id"],
 };
 
+#[derive(Debug, PartialEq)]
 pub(crate) struct User<'a> {
     pub user_id: i32,
     pub first_name: Option<&'a str>,

@@ -65,7 +65,7 @@ impl Load {
         let begin = format!(
             "DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}; SET search_path = {name}"
         );
-        let context = || format!("cannot prepare the schema {loading}");
+        let context = || format!("can't prepare the schema {loading}");
         control.batch_execute(&begin).await.map_err(|cause| failed(context(), cause))?;
         control.batch_execute(TABLES).await.map_err(|cause| failed(context(), cause))?;
         let mut writers = vec![control];
@@ -110,7 +110,7 @@ impl Load {
             while let Ok(statement) = statements.recv().await {
                 let what = || {
                     let name = statement.split_whitespace().nth(2).unwrap_or_default();
-                    format!("cannot build the key of {name}")
+                    format!("can't build the key of {name}")
                 };
                 client.batch_execute(statement).await.map_err(|cause| failed(what(), cause))?;
             }
@@ -143,14 +143,14 @@ impl Load {
         );
         // The connection may be what has failed; the next load clears away what stays behind.
         if let Err(error) = self.connections[0].batch_execute(&clear).await {
-            tracing::debug!(%error, "cannot clear away after a load");
+            tracing::debug!(%error, "can't clear away after a load");
         }
     }
 }
 
 async fn require_schema(client: &Client, database: &Database, schema: &str) -> Result<()> {
     const QUERY: &str = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL";
-    let what = || format!("cannot look for the schema {schema} in {database}");
+    let what = || format!("can't look for the schema {schema} in {database}");
     let row = client.query_one(QUERY, &[&schema]).await.map_err(|cause| failed(what(), cause))?;
     if row.get(0) {
         return Ok(());
@@ -162,7 +162,7 @@ async fn require_schema(client: &Client, database: &Database, schema: &str) -> R
 
 /// Takes the advisory lock of `schema`, held until the connection ends.
 async fn lock(client: &Client, schema: &str) -> Result<()> {
-    let what = || format!("cannot lock the schema {schema}");
+    let what = || format!("can't lock the schema {schema}");
     const LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('sparkload'), hashtext($1))";
     let row = client.query_one(LOCK, &[&schema]).await.map_err(|cause| failed(what(), cause))?;
     if row.get(0) {
@@ -179,7 +179,7 @@ async fn lock(client: &Client, schema: &str) -> Result<()> {
 }
 
 async fn next_run(client: &Client, schema: &str) -> Result<i64> {
-    let what = || format!("cannot read load_objects of the schema {schema}");
+    let what = || format!("can't read load_objects of the schema {schema}");
     let table = format!("{}.load_objects", quoted(schema));
     let row = client
         .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
@@ -203,7 +203,7 @@ async fn write(
     let mut next = parts.recv().await.ok();
     while let Some(part) = next.take() {
         let table = part.rows.table;
-        let what = |cause| failed(format!("cannot copy rows into {table}"), cause);
+        let what = |cause| failed(format!("can't copy rows into {table}"), cause);
         let sink = client.copy_in::<_, Bytes>(&copy_statement(table)).await.map_err(what)?;
         pin_mut!(sink);
         sink.feed(Bytes::from_static(HEADER)).await.map_err(what)?;

@@ -13,7 +13,7 @@ use crate::table::Table;
 
 /// Publishes every table of `loading` in `schema`.
 pub(super) async fn publish(client: &mut Client, schema: &str, loading: &str) -> Result<()> {
-    let what = |cause| failed(format!("cannot publish the load in the schema {schema}"), cause);
+    let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = client.transaction().await.map_err(what)?;
     let mut kept = Vec::new();
     for table in Table::ALL {
@@ -54,7 +54,7 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     let database = Database::open(target).await?;
     let client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
-    let what = |cause| failed(format!("cannot create the schema {schema}"), cause);
+    let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;
     // The embedded database takes one connection at a time.
     drop(client);
@@ -70,13 +70,13 @@ pub(super) async fn publish_empty(
     loading: &str,
     existing: Existing,
 ) -> Result<Vec<Table>> {
-    let what = |cause| failed(format!("cannot create the tables in the schema {schema}"), cause);
+    let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
     let transaction = client.transaction().await.map_err(what)?;
     let mut made = Vec::new();
     for table in Table::ALL {
         if existing == Existing::Drop {
             let what = |cause| {
-                failed(format!("cannot drop {table} in the schema {schema}"), cause)
+                failed(format!("can't drop {table} in the schema {schema}"), cause)
                     .with_help("drop what depends on it first")
             };
             let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
@@ -96,7 +96,7 @@ async fn move_missing(
     schema: &str,
     loading: &str,
 ) -> Result<bool> {
-    let what = |cause| failed(format!("cannot create {table} in the schema {schema}"), cause);
+    let what = |cause| failed(format!("can't create {table} in the schema {schema}"), cause);
     let live = qualified(schema, table);
     let exists = transaction
         .query_one("SELECT to_regclass($1) IS NOT NULL", &[&live])
@@ -128,7 +128,7 @@ impl Change {
     }
 
     async fn run(&self, transaction: &Transaction<'_>, statement: &str) -> Result<()> {
-        let what = |cause| failed(format!("cannot publish {}", self.table), cause);
+        let what = |cause| failed(format!("can't publish {}", self.table), cause);
         transaction.batch_execute(statement).await.map_err(what)
     }
 

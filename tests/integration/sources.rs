@@ -149,3 +149,51 @@ async fn songs_and_logs_may_lie_apart_and_be_single_files() {
     assert_eq!(report.events.filtered, 1);
     assert_eq!(database.query("SELECT user_id FROM users"), [[Some("7".to_owned())]]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jsonpaths_file_says_where_values_are_wherever_it_lies() {
+    let columns = [
+        "who",
+        "auth",
+        "firstName",
+        "gender",
+        "itemInSession",
+        "lastName",
+        "length",
+        "level",
+        "location",
+        "method",
+        "what['page'][1]",
+        "registration",
+        "sessionId",
+        "song",
+        "status",
+        "ts",
+        "userAgent",
+        "user.id",
+    ];
+    let paths = columns.map(|path| format!("\"$.{path}\"")).join(",");
+    let server = S3::start();
+    server.put("music", "etc/paths.json", format!("{{\"jsonpaths\":[{paths}]}}"));
+    let log = "{\"who\":\"a\",\"what\":{\"page\":[0,\"NextSong\"]},\"TS\":5,\"user\":{\"ID\":7}}";
+    server.put("music", "log_data/x.json", log);
+    let song = "{\"song_id\":\"S\",\"title\":\"t\",\"artist_id\":\"A\",\"artist_name\":\"n\",\"duration\":1}";
+    server.put("music", "song_data/x.json", song);
+
+    let location = "s3://music/etc/paths.json".parse().unwrap();
+    let jsonpaths = sparkload::read_jsonpaths(&location, &options(&server)).await.unwrap();
+    let (database, _) = load(Path::new("unused"), |config| {
+        config.source = bucket(&server, "s3://music");
+        config.format.jsonpaths = Some(jsonpaths);
+        config.format.ignore_case = true;
+    })
+    .await;
+    let play = database
+        .query("SELECT songplays.user_id, start_time, artist FROM songplays, staging_events");
+    let expected = ["7", "1970-01-01 00:00:00.005", "a"];
+    assert_eq!(play, [expected.map(|text| Some(text.to_owned()))]);
+
+    let missing = "s3://music/etc/paths".parse().unwrap();
+    let error = sparkload::read_jsonpaths(&missing, &options(&server)).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no JSONPaths file s3://music/etc/paths");
+}

@@ -1,0 +1,202 @@
+//! The options: those that several commands share or that belong together, group by group.
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, ValueEnum};
+
+use super::size;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Source")]
+pub struct Source {
+    /// What holds song_data and log_data: s3://bucket[/prefix] or a directory
+    #[arg(long, value_name = "BASE")]
+    pub source: Option<String>,
+
+    /// Where the songs are, if not in BASE/song_data
+    #[arg(long, value_name = "PLACE")]
+    pub songs: Option<String>,
+
+    /// Where the logs are, if not in BASE/log_data
+    #[arg(long, value_name = "PLACE")]
+    pub logs: Option<String>,
+
+    /// Read only the objects whose key this matches; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+
+    /// Don't read the objects whose key this matches; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "S3")]
+pub struct S3 {
+    /// The bucket's region
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+
+    /// The profile of the AWS configuration to use
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Another S3 than Amazon's
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+
+    /// Put the bucket's name into the path, not the host name
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub path_style: bool,
+
+    /// Read a public bucket without credentials
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub no_sign_request: bool,
+
+    /// Agree to pay for the requests
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub request_payer: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub struct Target {
+    /// A PostgreSQL server (URL or keywords), or a directory for the embedded one [default: ./sparkload.db]
+    ///
+    /// postgres://user@host/db, 'host=… dbname=…', or the path of a directory that the embedded PostgreSQL
+    /// keeps its data in, as ./sparkload.db or embedded:PATH. What a URL leaves open comes from libpq's variables
+    /// (PGHOST, PGUSER, …) and password file. Without a target: the server that PGHOST, PGHOSTADDR or PGDATABASE
+    /// name, or else the embedded PostgreSQL in ./sparkload.db.
+    #[arg(long, value_name = "TARGET")]
+    pub target: Option<String>,
+
+    /// The schema that holds the tables [default: public]
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Records")]
+pub struct Records {
+    /// A Redshift JSONPaths file that maps the events' columns
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub jsonpaths: Option<String>,
+
+    /// Compare keys without regard to case
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub ignore_case: bool,
+
+    /// Load "" as NULL
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub empty_as_null: bool,
+
+    /// Load text of white space only as NULL
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub blanks_as_null: bool,
+
+    /// Cut text that is too long for its column instead of rejecting the record
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub truncate_columns: bool,
+
+    /// Put CHAR for each byte of what no text column can hold instead of rejecting the record
+    #[arg(long, value_name = "CHAR", hide_short_help = true, value_parser = ascii)]
+    pub replace_invalid_chars: Option<u8>,
+
+    /// Reject longer records [default: 4MiB]
+    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size::parse)]
+    pub max_record_bytes: Option<usize>,
+
+    /// Tolerate this many rejected records; one more and nothing is loaded [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    pub max_errors: Option<u64>,
+
+    /// Write the rejected records to this file too, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+pub struct How {
+    /// What makes a play and a song the same [default: title-artist-duration]
+    #[arg(long = "match", value_name = "RULE", value_enum)]
+    pub matching: Option<Match>,
+
+    /// Leave out the plays that match no song
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub matched_only: bool,
+
+    /// Leave the staging tables empty
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub no_staging: bool,
+
+    /// Read and check everything, write nothing
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tuning")]
+pub struct Tuning {
+    /// How much may be in flight between source and target [default: 128MiB]
+    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size::parse)]
+    pub memory: Option<usize>,
+
+    /// How many objects are read at once [default: 32]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
+    pub fetches: Option<usize>,
+
+    /// How many connections write at once [default: 4; 1 to the embedded PostgreSQL]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
+    pub connections: Option<usize>,
+
+    /// How many threads parse and encode [default: one for each core]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
+    pub threads: Option<usize>,
+
+    /// The size of the pieces that a large object is worked on in [default: 1MiB]
+    #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size::parse)]
+    pub block_bytes: Option<usize>,
+}
+
+/// What all commands take.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Front {
+    /// Show no progress, and no log but errors
+    #[arg(long, short, global = true, value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+
+    /// Log more of what is done
+    #[arg(long, short, global = true, value_parser = BoolishValueParser::new())]
+    pub verbose: bool,
+
+    /// How progress, logs and errors are written to stderr [default: text]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// The settings file [default: ./sparkload.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Match {
+    TitleArtistDuration,
+    TitleArtist,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+fn ascii(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        &[byte] if byte.is_ascii() => Ok(byte),
+        _ => Err("give one ASCII character".to_owned()),
+    }
+}

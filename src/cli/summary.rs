@@ -1,0 +1,186 @@
+//! The summary of a load: rows, stages, and books that balance.
+
+use std::io::{self, IsTerminal, Write};
+
+use console::style;
+use sparkload::{Config, EventBooks, Objects, Reject, Report, SongBooks, Stage, Table, Target};
+
+use super::display::places;
+use super::figures::{bytes, count, counted, duration, per_second};
+use super::output::{self, Align};
+
+/// The tables side by side: the star, and what it was made from.
+const TABLES: [[Option<Table>; 2]; 5] = [
+    [Some(Table::Songplays), Some(Table::StagingEvents)],
+    [Some(Table::Users), Some(Table::StagingSongs)],
+    [Some(Table::Songs), Some(Table::LoadObjects)],
+    [Some(Table::Artists), Some(Table::LoadErrors)],
+    [Some(Table::Time), None],
+];
+
+/// How many rejects are worth a look before one opens `load_errors`.
+const SHOWN_REJECTS: usize = 5;
+
+/// Writes the summary to stdout; `usual_target` says that queries find the tables without being told where.
+pub fn write(report: &Report, config: &Config, usual_target: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    headline(&mut out, config)?;
+    tables(&mut out, report)?;
+    stages(&mut out, report)?;
+    books(&mut out, report)?;
+    rejects(&mut out, report, config)?;
+    if usual_target && !config.dry_run && io::stdout().is_terminal() {
+        let next = "Next: sparkload query top-songs, sparkload query --list, sparkload check";
+        writeln!(out, "\n{}", style(next).dim())?;
+    }
+    Ok(())
+}
+
+fn headline(out: &mut impl Write, config: &Config) -> io::Result<()> {
+    let from = places(config);
+    if config.dry_run {
+        let what = style("Dry run:").yellow().bold();
+        return writeln!(out, "{what} read {from}, wrote nothing. A load would give:\n");
+    }
+    let done = style("Loaded").green().bold();
+    let kind = match &config.target {
+        Target::Embedded(_) => " (embedded PostgreSQL)",
+        Target::Postgres(_) => "",
+    };
+    let schema = match config.schema.as_str() {
+        "public" => String::new(),
+        schema => format!(", schema {schema}"),
+    };
+    writeln!(out, "{done} {from} into {}{kind}{schema}.\n", config.target)
+}
+
+fn tables(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    // Columns as wide as their longest entry and their title.
+    let shown = |table: Table| (table.name(), count(report.rows(table)));
+    let width = |side: usize, of: fn(&(&str, String)) -> usize| {
+        TABLES.iter().filter_map(|pair| pair[side]).map(|table| of(&shown(table))).max()
+    };
+    let names = [0, 1].map(|side| width(side, |(name, _)| name.len()).unwrap_or(0));
+    let rows = [0, 1].map(|side| width(side, |(_, rows)| rows.len()).unwrap_or(0).max(4));
+
+    let title =
+        |side: usize| format!(" {:<1$}   {2:>3$} ", "table", names[side], "rows", rows[side]);
+    let rule = |side: usize| "─".repeat(names[side] + rows[side] + 5);
+    const GAP: &str = "    ";
+    writeln!(out, "{}{GAP}{}", style(title(0)).bold(), style(title(1).trim_end()).bold())?;
+    writeln!(out, "{}{GAP}{}", rule(0), rule(1))?;
+    for pair in TABLES {
+        let cells = [0, 1].map(|side| match pair[side] {
+            None => String::new(),
+            Some(table) => {
+                let (name, number) = shown(table);
+                format!(" {name:<0$}   {number:>1$} ", names[side], rows[side])
+            }
+        });
+        writeln!(out, "{}", cells.join(GAP).trim_end())?;
+    }
+    writeln!(out)
+}
+
+fn stages(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let header = ["stage", "time", "objects", "size", "amount", "per second"];
+    let aligns = [Align::Left; 1].into_iter().chain([Align::Right; 5]);
+    let mut table = output::table(header.into_iter().zip(aligns));
+    for Stage { name, seconds, amounts, .. } in &report.stages {
+        let of = |unit: &str| amounts.iter().find(|it| it.unit == unit).map(|it| it.count);
+        // What the stage is about; the rate is that of it.
+        let amount = ["rows", "records", "objects"].into_iter().find_map(|it| Some((of(it)?, it)));
+        let objects = of("objects").filter(|_| !matches!(amount, Some((_, "objects"))));
+        let rate = amount.and_then(|(number, _)| per_second(number, *seconds));
+        table.add_row([
+            (*name).to_owned(),
+            duration(*seconds),
+            objects.map_or_else(String::new, count),
+            of("bytes").map_or_else(String::new, bytes),
+            amount.map_or_else(String::new, |(number, of)| format!("{} {of}", count(number))),
+            rate.map_or_else(String::new, count),
+        ]);
+    }
+    output::write_table(out, &table)?;
+
+    let Report { objects, songs, events, seconds, .. } = report;
+    let records = songs.records + events.records;
+    let mut total = duration(*seconds);
+    if let (Some(size), Some(rate)) =
+        (per_second(objects.bytes, *seconds), per_second(records, *seconds))
+    {
+        total += &format!(": {} at {}/s, ", bytes(objects.bytes), bytes(size));
+        total += &format!("{} at {}/s", counted(records, "record"), count(rate));
+    }
+    writeln!(out, "\n {} {total}", style("total  ").bold())
+}
+
+fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    let Objects { listed, loaded, skipped, bytes: _, .. } = report.objects;
+    let reasons = [
+        (skipped.other_suffix, "of another suffix"),
+        (skipped.excluded, "excluded"),
+        (skipped.empty, "empty"),
+        (skipped.folders, "folder markers"),
+    ];
+    let reasons = reasons.iter().filter(|(number, _)| *number > 0);
+    let reasons: Vec<_> =
+        reasons.map(|(number, why)| format!("{} {why}", count(*number))).collect();
+    let mut objects = format!("{} listed = {} loaded", count(listed), count(loaded));
+    if skipped.total() > 0 {
+        objects += &format!(" + {} skipped ({})", count(skipped.total()), reasons.join(", "));
+    }
+    let rejected = |number: u64| match number {
+        0 => String::new(),
+        number => format!(" + {} rejected", style(count(number)).yellow()),
+    };
+    let SongBooks { records, rows, rejected: refused, .. } = report.songs;
+    let songs = format!("{} = {}", counted(records, "record"), counted(rows, "row"));
+    let songs = songs + &rejected(refused);
+    let EventBooks { records, plays, filtered, rejected: refused, .. } = report.events;
+    let events = format!("{} = {}", counted(records, "record"), counted(plays, "play"));
+    let events = format!("{events} + {} filtered{}", count(filtered), rejected(refused));
+    for (name, line) in [("objects", objects), ("songs", songs), ("events", events)] {
+        writeln!(out, " {} {line}", style(format!("{name:<7}")).bold())?;
+    }
+    Ok(())
+}
+
+fn rejects(out: &mut impl Write, report: &Report, config: &Config) -> io::Result<()> {
+    let rejected = report.rejected();
+    if rejected == 0 {
+        return Ok(());
+    }
+    let all = if config.dry_run { "" } else { "; all are in the table load_errors" };
+    let head = style(format!("{} rejected", counted(rejected, "record"))).yellow().bold();
+    writeln!(out, "\n {head}{all}")?;
+    let mut last = "";
+    for reject in report.rejects.iter().take(SHOWN_REJECTS) {
+        let Reject { object, record_no, line, byte_offset, column, value, reason, .. } = reject;
+        if &**object != last {
+            writeln!(out, "   {}", style(object).dim())?;
+            last = object;
+        }
+        let [record, line, byte] = [*record_no, *line, *byte_offset].map(count);
+        let column = column.map_or_else(String::new, |column| format!("{}: ", column.name));
+        let value =
+            value.as_deref().map_or_else(String::new, |value| format!(": {}", short(value)));
+        writeln!(out, "     record {record}, line {line}, byte {byte}: {column}{reason}{value}")?;
+    }
+    let shown = report.rejects.len().min(SHOWN_REJECTS) as u64;
+    if rejected > shown {
+        writeln!(out, "   … and {} more", count(rejected - shown))?;
+    }
+    Ok(())
+}
+
+/// A value on one line that stays one.
+fn short(value: &str) -> String {
+    const MOST: usize = 40;
+    let mut chars = value.chars();
+    let mut shown: String = chars.by_ref().take(MOST).flat_map(char::escape_debug).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}

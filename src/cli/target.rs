@@ -1,0 +1,66 @@
+//! The target: where the tables are, told from a word, the environment, or nothing at all.
+
+use std::path::PathBuf;
+
+use sparkload::{Defaults, Error, Result, Server};
+
+use super::layers::Environment;
+use super::options;
+
+/// The embedded database that is used when nothing names a target.
+const DEFAULT_TARGET: &str = "./sparkload.db";
+
+/// Where the tables are.
+pub struct Target {
+    pub database: sparkload::Target,
+    pub schema: String,
+}
+
+impl Target {
+    pub fn new(target: options::Target, environment: &Environment) -> Result<Self> {
+        let options::Target { target, schema } = target;
+        let schema = schema.unwrap_or_else(|| "public".to_owned());
+        Ok(Self { database: database(target.as_deref(), environment)?, schema })
+    }
+}
+
+/// Tells a server from a directory.
+///
+/// A lone word could be either (for psql it is a database, for a shell a directory), so that it is neither.
+fn database(target: Option<&str>, environment: &Environment) -> Result<sparkload::Target> {
+    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+    let server = |conninfo: &str| {
+        Server::parse(conninfo, &defaults(environment)).map(sparkload::Target::Postgres)
+    };
+    let embedded = |path: &str| Ok(sparkload::Target::Embedded(PathBuf::from(path)));
+    let Some(target) = target else {
+        if is_set("PGSERVICE") {
+            return Err(Error::config("PGSERVICE is set, and sparkload reads no service files")
+                .with_help("name the server with --target, or unset PGSERVICE and set PGHOST"));
+        }
+        let named = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().any(is_set);
+        return if named { server("") } else { embedded(DEFAULT_TARGET) };
+    };
+    if let Some(path) = target.strip_prefix("embedded:").filter(|path| !path.is_empty()) {
+        return embedded(path);
+    }
+    let path_like =
+        target.contains(['/', '\\']) || target.starts_with('.') || target.ends_with(".db");
+    match target {
+        _ if target.contains("://") => server(target),
+        // A password may hold any character, a path with `=` can be written as embedded:PATH.
+        _ if target.contains('=') => server(target),
+        _ if path_like => embedded(target),
+        _ => Err(Error::config("the target is neither a server nor a directory").with_help(
+            "write postgres://user@host/db or dbname=… for a server, ./name for the embedded PostgreSQL",
+        )),
+    }
+}
+
+fn defaults(environment: &Environment) -> Defaults {
+    Defaults {
+        variables: environment.clone(),
+        user: whoami::username().ok(),
+        home: std::env::home_dir(),
+    }
+}
