@@ -48,6 +48,9 @@ mod config;
 mod decode;
 mod encode;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod pipeline;
 mod query;
 mod record;

@@ -77,7 +77,7 @@ pub struct Load {
     #[command(flatten)]
     pub tuning: Tuning,
 
-    /// How the summary is written
+    /// How the summary is written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Output>,
 }
@@ -91,7 +91,7 @@ pub struct Create {
     #[arg(long, help_heading = "Tables")]
     pub drop: bool,
 
-    /// How the result is written
+    /// How the result is written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Output>,
 }
@@ -109,7 +109,7 @@ pub struct Query {
     #[command(flatten)]
     pub target: Target,
 
-    /// How the rows are written
+    /// How the rows are written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<RowsOutput>,
 }
@@ -119,7 +119,7 @@ pub struct Check {
     #[command(flatten)]
     pub target: Target,
 
-    /// How the verdicts are written
+    /// How the verdicts are written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Output>,
 }

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sparkload::{Config, Phase, Progress};
 use tokio::select;
@@ -101,8 +102,13 @@ impl Display {
             );
             return;
         }
-        let left = seconds_left.map_or_else(String::new, |left| format!(", {} left", about(left)));
-        tracing::info!("{doing}: {}{left}", counts(&now, records_per_second, ", "));
+        if matches!(now.phase, Phase::Songs | Phase::Logs) {
+            let left = seconds_left.map(|left| format!(", {} left", about(left)));
+            let counts = counts(&now, records_per_second, ", ");
+            tracing::info!("{doing}: {counts}{}", left.unwrap_or_default());
+        } else {
+            tracing::info!("{doing}");
+        }
     }
 }
 
@@ -149,15 +155,16 @@ fn counts(now: &Snapshot, records_per_second: u64, separator: &str) -> String {
 
 /// `1.2 of 3.4 MiB`: the unit once, where both have the same.
 fn part_of(done: &str, all: &str) -> String {
-    match (done.split_once(' '), all.split_once(' ')) {
-        (Some((done, unit)), Some((_, same))) if unit == same => format!("{done} of {all}"),
-        _ => format!("{done} of {all}"),
-    }
+    let unit = &all[all.find(' ').unwrap_or(all.len())..];
+    format!("{} of {all}", done.strip_suffix(unit).unwrap_or(done))
 }
 
 /// Three lines: what is done and how far it is, what was read, what is written.
+///
+/// Above them is a blank one. A terminal shows Ctrl-C as `^C` on a line of its own, and clearing then leaves one
+/// line too many at the top.
 struct Live {
-    bars: MultiProgress,
+    blank: ProgressBar,
     head: ProgressBar,
     counts: ProgressBar,
     tables: ProgressBar,
@@ -166,20 +173,22 @@ struct Live {
 
 impl Live {
     fn new(bars: &MultiProgress, begin: String) -> Self {
+        let blank = bars.add(ProgressBar::new_spinner().with_style(style("{wide_msg}")));
+        blank.tick();
         let head = bars.add(ProgressBar::new(1));
-        head.enable_steady_tick(DRAW);
         let line = |bars: &MultiProgress| {
             bars.add(ProgressBar::new_spinner().with_style(style("  {wide_msg:.dim}")))
         };
         let (counts, tables) = (line(bars), line(bars));
-        Self { bars: bars.clone(), head, counts, tables, begin }
+        Self { blank, head, counts, tables, begin }
     }
 
     fn draw(&self, now: &Snapshot, pace: &Pace) {
         let doing = doing(now);
         if matches!(now.phase, Phase::Songs | Phase::Logs) && now.bytes < now.bytes_total {
             let percent = 100 * now.bytes / now.bytes_total;
-            let left = pace.seconds_left();
+            const NARROW: usize = 50;
+            let left = pace.seconds_left().filter(|_| width() >= NARROW);
             let left = left.map_or_else(String::new, |left| format!("  {} left", about(left)));
             self.head.set_style(style("{spinner:.green} {prefix} {wide_bar:.green/dim} {msg}"));
             self.head.set_length(now.bytes_total);
@@ -191,20 +200,32 @@ impl Live {
             let what = if now.phase == Phase::Preparing { &*self.begin } else { doing };
             self.head.set_message(what.to_owned());
         }
+        self.head.tick();
         if now.objects_total > 0 {
-            self.counts.set_message(counts(now, pace.per_second(|seen| seen.records), " · "));
+            let counts = counts(now, pace.per_second(|seen| seen.records), " · ");
+            self.counts.set_message(fitting(&counts));
         }
         let tables = pace.tables().into_iter();
         let tables = tables.map(|(table, rate)| format!("{table} {} rows/s", count(rate)));
-        self.tables.set_message(tables.collect::<Vec<_>>().join(" · "));
+        self.tables.set_message(fitting(&tables.collect::<Vec<_>>().join(" · ")));
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // If the terminal is gone there is nothing to clear.
-        let _ = self.bars.clear();
+        for bar in [&self.tables, &self.counts, &self.head, &self.blank] {
+            bar.finish_and_clear();
+        }
     }
+}
+
+/// Cut to the terminal's width, behind the indent.
+fn fitting(text: &str) -> String {
+    console::truncate_str(text, width().saturating_sub(2), "…").into_owned()
+}
+
+fn width() -> usize {
+    Term::stderr().size().1.into()
 }
 
 fn style(template: &str) -> ProgressStyle {

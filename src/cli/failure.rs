@@ -19,6 +19,8 @@ const INTERRUPTED: u8 = 130;
 pub enum Failure {
     /// A question about the usage or a mistake in it, and what clap has to say.
     Usage(clap::Error, Secrets),
+    /// The system gives no threads or signals.
+    Start(io::Error),
     /// What was asked for failed.
     Error(Error),
     /// A signal came; with what that means for the tables.
@@ -54,12 +56,13 @@ impl Failure {
                 return ExitCode::SUCCESS;
             }
             Self::Error(error) if error.kind() == ErrorKind::Config => WRONG_USAGE,
-            Self::Error(_) | Self::Output(_) => FAILED,
+            Self::Error(_) | Self::Output(_) | Self::Start(_) => FAILED,
             Self::Interrupted(_) => INTERRUPTED,
         };
         let (what, causes, help) = self.chain();
         if logging::is_json() {
-            tracing::error!(because = causes.join(": "), help, "{what}");
+            let because = (!causes.is_empty()).then(|| causes.join(": "));
+            tracing::error!(because, help, "{what}");
         } else {
             // If stderr is gone there is nobody to tell.
             let _ = print(&what, &causes, help);
@@ -72,6 +75,7 @@ impl Failure {
         match self {
             Self::Usage(error, _) => (error.to_string(), Vec::new(), None),
             Self::Interrupted(what) => (format!("interrupted: {what}"), Vec::new(), None),
+            Self::Start(error) => ("cannot start".to_owned(), vec![error.to_string()], None),
             Self::Output(error) => {
                 ("cannot write the results".to_owned(), vec![error.to_string()], None)
             }

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
 use super::args::Arguments;
 use super::failure::Failure;
-use super::file;
+use super::file::{self, Values};
 
 /// Variables of other programs' that win over the settings file.
 const FOREIGN: [(&str, &[&str]); 4] = [
@@ -38,53 +38,35 @@ pub fn environment() -> Environment {
         .collect()
 }
 
-/// Where an option's value is from.
-#[derive(Debug, Clone)]
-enum Origin {
-    Variable(String),
-    File(PathBuf),
-}
-
 /// Reads the command line and lays the environment and the settings file under it.
 pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Arguments, Failure> {
-    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty());
     let usage = |error| Failure::usage(error, line);
     let typed = Arguments::command().try_get_matches_from(line).map_err(usage)?;
     let options = Options::of(&Arguments::command());
 
-    let mut layered: BTreeMap<String, (Vec<String>, Origin)> = BTreeMap::new();
-    for (name, _) in options.iter() {
-        let variable = format!("SPARKLOAD_{}", name.to_uppercase().replace('-', "_"));
-        if let Some(value) = set(&variable) {
-            layered.insert(name.to_owned(), (vec![value.clone()], Origin::Variable(variable)));
-        }
+    let mut layers = Layers::default();
+    layers.add_variables(&options, environment, is_typed(&typed, "source"));
+    if let Some((path, values)) = file::read(config(&typed, environment), &options)? {
+        let based = is_typed(&typed, "source") || layers.0.contains_key("source");
+        layers.add_file(&path, values, environment, based);
     }
 
-    let named = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
-    let config = named(&typed)
-        .or_else(|| typed.subcommand().and_then(|(_, matches)| named(matches)))
-        .or_else(|| set("SPARKLOAD_CONFIG").map(PathBuf::from));
-    if let Some((path, values)) = file::read(config, &options)? {
-        let based = is_typed(&typed, "source") || layered.contains_key("source");
-        for (name, values) in values {
-            let foreign = FOREIGN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, it)| it);
-            // A base that is named closer to the user is not meant to be combined with the file's parts.
-            let part_of_other_base = based && ["songs", "logs"].contains(&name.as_str());
-            if !part_of_other_base && !foreign.iter().any(|variable| set(variable).is_some()) {
-                layered.entry(name).or_insert((values, Origin::File(path.clone())));
-            }
-        }
-    }
-    if is_typed(&typed, "source") {
-        layered.remove("songs");
-        layered.remove("logs");
-    }
-
-    let command = Arguments::command().mut_args(|arg| with_default(arg, &layered));
-    let command = command.mut_subcommands(|sub| sub.mut_args(|arg| with_default(arg, &layered)));
-    let matches =
-        command.try_get_matches_from(line).map_err(|error| misplaced(&error, &layered))?;
+    let command = Arguments::command().mut_args(|arg| layers.under(arg));
+    let command = command.mut_subcommands(|sub| sub.mut_args(|arg| layers.under(arg)));
+    let matches = command.try_get_matches_from(line).map_err(|error| layers.misplaced(&error))?;
     Arguments::from_arg_matches(&matches).map_err(usage)
+}
+
+/// The settings file that is named.
+fn config(typed: &ArgMatches, environment: &Environment) -> Option<PathBuf> {
+    let named = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
+    named(typed)
+        .or_else(|| typed.subcommand().and_then(|(_, matches)| named(matches)))
+        .or_else(|| set(environment, "SPARKLOAD_CONFIG").map(PathBuf::from))
+}
+
+fn set<'a>(environment: &'a Environment, name: &str) -> Option<&'a String> {
+    environment.get(name).filter(|value| !value.is_empty())
 }
 
 fn is_typed(matches: &ArgMatches, id: &str) -> bool {
@@ -93,29 +75,70 @@ fn is_typed(matches: &ArgMatches, id: &str) -> bool {
         && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-fn with_default(arg: clap::Arg, layered: &BTreeMap<String, (Vec<String>, Origin)>) -> clap::Arg {
-    match arg.get_long().and_then(|name| layered.get(name)) {
-        Some((values, _)) => arg.default_values(values.iter().map(OsString::from)),
-        None => arg,
-    }
+/// The values that were not typed, by option.
+#[derive(Debug, Default)]
+struct Layers(BTreeMap<String, (Vec<String>, Origin)>);
+
+/// Where an option's value is from.
+#[derive(Debug)]
+enum Origin {
+    Variable(String),
+    File(PathBuf),
 }
 
-/// Clap knows what is wrong with the value, but takes it for a default.
-fn misplaced(error: &clap::Error, layered: &BTreeMap<String, (Vec<String>, Origin)>) -> Failure {
-    let option = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(option)) => option.as_str(),
-        _ => "",
-    };
-    let name = option.trim_start_matches("--").split([' ', '[', '=']).next().unwrap_or_default();
-    let place = match layered.get(name) {
-        Some((_, Origin::Variable(variable))) => variable.clone(),
-        Some((_, Origin::File(path))) => path.display().to_string(),
-        None => "the settings".to_owned(),
-    };
-    let text = error.to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let what = text.split("\n\nFor more").next().unwrap_or(text).trim_end();
-    sparkload::Error::config(format!("in {place}: {what}")).into()
+/// A base that is named closer to the user is not meant to be combined with parts from farther away.
+fn is_part(name: &str) -> bool {
+    ["songs", "logs"].contains(&name)
+}
+
+impl Layers {
+    /// Adds the `SPARKLOAD_*` variables; `based` says that a base was typed.
+    fn add_variables(&mut self, options: &Options, environment: &Environment, based: bool) {
+        for (name, _) in options.iter().filter(|(name, _)| !(based && is_part(name))) {
+            let variable = format!("SPARKLOAD_{}", name.to_uppercase().replace('-', "_"));
+            if let Some(value) = set(environment, &variable) {
+                self.0.insert(name.to_owned(), (vec![value.clone()], Origin::Variable(variable)));
+            }
+        }
+    }
+
+    /// Adds what the file at `path` sets and the environment doesn't.
+    fn add_file(&mut self, path: &Path, values: Values, environment: &Environment, based: bool) {
+        for (name, values) in values {
+            let foreign = FOREIGN.iter().find(|(of, _)| *of == name).map_or(&[][..], |(_, it)| it);
+            let is_set = foreign.iter().any(|variable| set(environment, variable).is_some());
+            if is_set || based && is_part(&name) {
+                continue;
+            }
+            self.0.entry(name).or_insert((values, Origin::File(path.to_owned())));
+        }
+    }
+
+    /// Lays the option's value, where there is one, under what was typed.
+    fn under(&self, arg: Arg) -> Arg {
+        match arg.get_long().and_then(|name| self.0.get(name)) {
+            Some((values, _)) => arg.default_values(values.iter().map(OsString::from)),
+            None => arg,
+        }
+    }
+
+    /// Says where the value is from; clap knows what is wrong with it, but takes it for a default.
+    fn misplaced(&self, error: &clap::Error) -> Failure {
+        let option = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) => option.as_str(),
+            _ => "",
+        };
+        let name = option.trim_start_matches("--").split([' ', '[', '=']).next();
+        let place = match name.and_then(|name| self.0.get(name)) {
+            Some((_, Origin::Variable(variable))) => variable.clone(),
+            Some((_, Origin::File(path))) => path.display().to_string(),
+            None => "the settings".to_owned(),
+        };
+        let text = error.to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        let what = text.split("\n\nFor more").next().unwrap_or(text).trim_end();
+        sparkload::Error::config(format!("in {place}: {what}")).into()
+    }
 }
 
 /// The long options that the environment and the settings file may give, of all commands.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use indicatif::MultiProgress;
+use sparkload::read_jsonpaths;
 
 use super::args::Output;
 use super::display::Display;
@@ -11,7 +12,10 @@ use super::settings::{Front, Load};
 use super::{output, summary};
 
 pub async fn run(job: Box<Load>, front: Front, bars: MultiProgress) -> Result<ExitCode, Failure> {
-    let Load { config, output, usual_target } = *job;
+    let Load { mut config, jsonpaths, output, usual_target } = *job;
+    if let Some(place) = jsonpaths {
+        config.format.jsonpaths = Some(read_jsonpaths(&place, &config.source.s3).await?);
+    }
     let mut display = Display::new(front, bars, &config);
     let report = display.during(sparkload::load(&config)).await?;
     drop(display);

@@ -27,6 +27,7 @@ use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::select;
 use tokio::time::timeout;
 
@@ -44,9 +45,10 @@ pub fn run() -> Result<ExitCode, Failure> {
         Settings::new(layers::arguments(&line, &environment)?, &environment)?;
     let bars = logging::start(front);
 
-    let runtime = tokio::runtime::Runtime::new().map_err(Failure::Output)?;
+    let runtime = Runtime::new().map_err(Failure::Start)?;
     let outcome = runtime.block_on(async {
         let if_interrupted = job.if_interrupted();
+        let interrupted = signals::listen().map_err(Failure::Start)?;
         let mut task = tokio::spawn(async move {
             match job {
                 Job::Load(job) => load::run(job, front, bars).await,
@@ -57,7 +59,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         });
         select! {
             done = &mut task => done.unwrap_or_else(|error| resume_unwind(error.into_panic())),
-            () = signals::interrupted() => {
+            () = interrupted => {
                 let said = if_interrupted();
                 task.abort();
                 let _ = timeout(GOODBYE, task).await;

@@ -79,8 +79,8 @@ pub struct Target {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Records")]
 pub struct Records {
-    /// A Redshift JSONPaths file that maps the events' columns
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    /// A Redshift JSONPaths file, local or s3://…, that maps the events' columns
+    #[arg(long, value_name = "PLACE", hide_short_help = true)]
     pub jsonpaths: Option<String>,
 
     /// Compare keys without regard to case

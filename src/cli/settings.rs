@@ -1,11 +1,9 @@
 //! The settings: what was typed, in the environment or in a file, as what it means.
 
-use std::fs;
 use std::sync::Arc;
 
 use sparkload::{
-    Config, Error, Existing, Format, JsonPaths, Location, Matching, Phase, Result, S3Options,
-    Source,
+    Config, Error, Existing, Format, Location, Matching, Phase, Result, S3Options, Source,
 };
 
 use super::args::{self, Arguments, Command, Output, RowsOutput};
@@ -28,7 +26,9 @@ pub enum Job {
 }
 
 pub struct Load {
+    /// All but the JSONPaths, which have to be fetched.
     pub config: Config,
+    pub jsonpaths: Option<Location>,
     pub output: Output,
     /// Nothing named the target, so that nothing need be named to query it.
     pub usual_target: bool,
@@ -63,7 +63,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// One of them makes no sense, or the JSONPaths file can't be read.
+    /// One of them makes no sense.
     pub fn new(arguments: Arguments, environment: &Environment) -> Result<Self> {
         let Arguments { command, front } = arguments;
         // Which file was read is settled.
@@ -137,7 +137,7 @@ impl Load {
         } = records;
 
         let format = Format {
-            jsonpaths: jsonpaths.map(self::jsonpaths).transpose()?,
+            jsonpaths: None,
             ignore_case,
             empty_as_null,
             blanks_as_null,
@@ -166,7 +166,8 @@ impl Load {
             block_bytes: block_bytes.unwrap_or(usual.block_bytes),
             ..usual
         };
-        Ok(Self { config, output: output.unwrap_or_default(), usual_target })
+        let jsonpaths = jsonpaths.map(|place| place.parse()).transpose()?;
+        Ok(Self { config, jsonpaths, output: output.unwrap_or_default(), usual_target })
     }
 }
 
@@ -199,19 +200,15 @@ fn source(source: options::Source, s3: options::S3) -> Result<Source> {
     Ok(source)
 }
 
-fn jsonpaths(path: String) -> Result<JsonPaths> {
-    let text = fs::read_to_string(&path).map_err(|error| {
-        Error::config(format!("cannot read the JSONPaths file {path}: {error}"))
-            .with_help("name a file that is there with --jsonpaths")
-    })?;
-    JsonPaths::parse(&text)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::failure::Failure;
     use super::super::layers;
     use super::*;
+
+    type Variables = [(&'static str, &'static str)];
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -271,6 +268,7 @@ mod tests {
             songs = "other/songs"
             exclude = ["*/old/*", "{a,b}"]
             include = "*.json"
+            jsonpaths = "s3://bucket/log_json_path.json"
             memory = "64MiB"
             max-errors = 7
             no-staging = true
@@ -284,7 +282,7 @@ mod tests {
         let Ok(Settings { job: Job::Load(load), front }) = settings("load", &[], file) else {
             panic!("the file is good")
         };
-        let Load { config, output, usual_target } = *load;
+        let Load { config, jsonpaths, output, usual_target } = *load;
         assert_eq!(config.source.songs.to_string(), "other/songs");
         assert_eq!(config.source.logs.to_string(), "s3://bucket/log_data/");
         assert_eq!(config.source.exclude, ["*/old/*", "{a,b}"]);
@@ -296,6 +294,7 @@ mod tests {
         assert_eq!(output, Output::Json);
         assert_eq!(config.target.to_string(), "postgres://u@h:5432/d");
         assert_eq!(config.schema, "sparkify");
+        assert_eq!(jsonpaths.unwrap().to_string(), "s3://bucket/log_json_path.json");
         // The other commands take of it what they know.
         assert!(settings("query top-songs", &[], &file.replace("json\"", "table\"")).is_ok());
     }
@@ -319,7 +318,7 @@ mod tests {
         let host = [("PGHOST", "pg"), ("PGUSER", "u")];
         let ours = [("SPARKLOAD_TARGET", "own.db"), ("PGHOST", "pg")];
         let file = "target = 'file.db'";
-        let cases: [(&str, &[(&str, &str)], &str, &str); 11] = [
+        let cases: [(&str, &Variables, &str, &str); 11] = [
             ("", &[], "", "./sparkload.db"),
             ("", &[], file, "file.db"),
             ("", &host, file, "postgres://u@pg:5432/u"),
@@ -360,7 +359,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_named_with_its_place() {
-        let cases: [(&str, &[(&str, &str)], &str, &str); 7] = [
+        let cases: [(&str, &Variables, &str, &str); 6] = [
             ("load", &[], "", "no source is given: nothing says where song_data is"),
             ("load --songs s", &[], "", "no source is given: nothing says where log_data is"),
             ("check --target word", &[], "", "the target is neither a server nor a directory"),
@@ -375,12 +374,6 @@ mod tests {
                 &[("SPARKLOAD_MEMORY", "lots")],
                 "",
                 "in SPARKLOAD_MEMORY: invalid value 'lots' for '--memory <SIZE>': write a size as 128MiB, 4MB or 1048576",
-            ),
-            (
-                "load --source d --jsonpaths /nowhere",
-                &[],
-                "",
-                "cannot read the JSONPaths file /nowhere: No such file or directory (os error 2)",
             ),
             (
                 "load --config /nowhere",

@@ -114,13 +114,9 @@ impl Books {
     }
 
     /// Closes the books on songs; what comes from now on are events.
-    pub fn close_songs(&mut self) {
+    pub fn close_songs(&mut self) -> SongBooks {
         let Self { records, rejected, .. } = *self;
         self.songs = SongBooks { records, rows: records - rejected, rejected };
-    }
-
-    /// What became of the song records.
-    pub fn songs(&self) -> SongBooks {
         self.songs
     }
 
@@ -133,10 +129,10 @@ impl Books {
     }
 
     /// The rows of `load_objects`.
-    pub fn objects<'a>(
-        &'a self,
-        objects: impl Iterator<Item = &'a Arc<Object>>,
-    ) -> impl Iterator<Item = LoadObject<'a>> {
+    pub fn objects<'o>(
+        &self,
+        objects: impl Iterator<Item = &'o Arc<Object>>,
+    ) -> impl Iterator<Item = LoadObject<'o>> {
         objects.map(|object| {
             let (records, rejects) = self.counts[object.id as usize];
             LoadObject {

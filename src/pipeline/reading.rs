@@ -57,7 +57,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub fn new(config: &Config, store: Store, budget: Budget) -> Self {
+    pub fn new(config: &Config, store: Store, budget: &Budget) -> Self {
         Self {
             store,
             limits: Limits {
@@ -65,7 +65,7 @@ impl Reading {
                 max_record_bytes: config.format.max_record_bytes,
             },
             fetches: config.fetches,
-            budget,
+            budget: budget.clone(),
             progress: config.progress.clone(),
         }
     }

@@ -5,6 +5,7 @@ mod database;
 mod embedded;
 mod load;
 mod passfile;
+mod postgres;
 mod publish;
 mod server;
 mod tls;

@@ -7,7 +7,8 @@
 
 use tokio_postgres::{Client, Transaction};
 
-use super::{Database, Load, Target, failed, quoted};
+use super::postgres::PostgresLoad;
+use super::{Database, Target, failed, quoted};
 use crate::error::Result;
 use crate::table::Table;
 
@@ -58,9 +59,13 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     client.batch_execute(&make).await.map_err(what)?;
     // The embedded database takes one connection at a time.
     drop(client);
-    let load = Load::begin(database, schema, Some(1)).await?;
-    load.build_keys().await?;
-    load.publish_empty(existing).await
+    let mut load = PostgresLoad::begin(&database, schema, Some(1)).await?;
+    let made = match load.build_keys().await {
+        Ok(()) => load.publish_empty(existing).await,
+        Err(error) => Err(error),
+    };
+    load.end().await;
+    made
 }
 
 /// Moves the tables of `loading` to `schema` as far as there is room for them; returns them.

@@ -1,0 +1,161 @@
+//! What `tests/fuzz` works on: the pure modules behind small functions. No part of the API.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
+use crate::encode::Rows;
+use crate::record::{EventReader, Format, Reject, SongReader};
+use crate::source::Object;
+use crate::star::{Catalog, Matching};
+use crate::table::Table;
+use crate::table::load_errors::LoadError;
+use crate::transform::{Listening, Logs, Outcome, Piece, Songs};
+
+/// How an object is cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut<'a> {
+    /// The object's name, whose suffix announces the compression.
+    pub name: &'a str,
+    pub block_bytes: usize,
+    pub max_record_bytes: usize,
+}
+
+/// An object, cut.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decoded {
+    pub frames: Vec<Frame>,
+    /// The bytes of the largest block.
+    pub largest_block: usize,
+}
+
+/// One frame, with its place in the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub number: u64,
+    pub line: u64,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    pub kind: Kind,
+}
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Record,
+    TooLong,
+    OpenArray,
+}
+
+/// Decodes an object that arrives in `pieces`.
+///
+/// # Errors
+///
+/// The bytes are not what the name announces.
+pub fn decode<'a>(cut: Cut<'_>, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<Decoded> {
+    let Cut { name, block_bytes, max_record_bytes } = cut;
+    let compression = Compression::split(name).0;
+    let mut cutter = Cutter::new(compression, Limits { block_bytes, max_record_bytes });
+    let mut decoded = Decoded { frames: Vec::new(), largest_block: 0 };
+    for piece in pieces {
+        let mut piece = Bytes::copy_from_slice(piece);
+        while let Some(block) = cutter.push(&mut piece)? {
+            decoded.add(&block);
+        }
+    }
+    if let Some(block) = cutter.finish()? {
+        decoded.add(&block);
+    }
+    Ok(decoded)
+}
+
+impl Decoded {
+    fn add(&mut self, block: &Block) {
+        self.largest_block = self.largest_block.max(block.bytes.len());
+        self.frames.extend(block.frames.iter().enumerate().map(|(index, &frame)| Frame {
+            number: block.first_record + index as u64,
+            line: block.line_of(frame),
+            offset: block.offset + u64::from(frame.start),
+            bytes: block.record(frame).to_vec(),
+            kind: match frame.kind {
+                FrameKind::Record => Kind::Record,
+                FrameKind::TooLong => Kind::TooLong,
+                FrameKind::OpenArray => Kind::OpenArray,
+            },
+        }));
+    }
+}
+
+/// The rows that one record makes, encoded for COPY, and why it was rejected, if it was.
+#[derive(Debug)]
+pub struct Transformed {
+    pub rows: Vec<(Table, Vec<u8>)>,
+    pub reject: Option<Reject>,
+}
+
+/// Loads `record` as an object that holds one event.
+pub fn event(record: &[u8], format: &Format) -> Transformed {
+    let logs = Logs {
+        reader: EventReader::new(format),
+        songs: Catalog::default().match_index(Matching::default()),
+        staging: true,
+        matched_only: false,
+    };
+    let mut listening = Listening::default();
+    let mut transformed = transformed(logs.transform(&[whole(record)], &mut listening));
+    transformed.add(Table::Users, |rows| listening.users.rows().for_each(|row| rows.push(&row)));
+    transformed.add(Table::Time, |rows| listening.moments.iter().for_each(|row| rows.push(&row)));
+    transformed
+}
+
+/// Loads `record` as an object that holds one song.
+pub fn song(record: &[u8], format: &Format) -> Transformed {
+    let songs = Songs { reader: SongReader::new(format), staging: true };
+    let mut catalog = Catalog::default();
+    let mut transformed = transformed(songs.transform(&[whole(record)], &mut catalog));
+    transformed.add(Table::Songs, |rows| catalog.songs().for_each(|row| rows.push(&row)));
+    transformed.add(Table::Artists, |rows| catalog.artists().for_each(|row| rows.push(&row)));
+    transformed
+}
+
+fn whole(record: &[u8]) -> Piece {
+    let frame =
+        crate::decode::Frame { start: 0, end: record.len() as u32, kind: FrameKind::Record };
+    let object = Object {
+        id: 1,
+        name: Arc::from("object"),
+        key: String::new(),
+        size: record.len() as u64,
+        etag: Arc::from("etag"),
+        compression: Compression::Plain,
+    };
+    let block = Block {
+        bytes: record.to_vec(),
+        frames: vec![frame],
+        first_record: 1,
+        first_line: 1,
+        offset: 0,
+    };
+    Piece { object: Arc::new(object), block }
+}
+
+fn transformed(outcome: Outcome) -> Transformed {
+    let Outcome { rows, mut rejects, counts: _, plays: _ } = outcome;
+    let rows = rows.into_iter().map(|Rows { table, bytes, count: _ }| (table, bytes)).collect();
+    let mut transformed = Transformed { rows, reject: rejects.pop() };
+    if let Some(reject) = transformed.reject.clone() {
+        let row = LoadError { run: 1, reject: &reject };
+        transformed.add(Table::LoadErrors, |rows| rows.push(&row));
+    }
+    transformed
+}
+
+impl Transformed {
+    fn add(&mut self, table: Table, push: impl FnOnce(&mut Rows)) {
+        let mut rows = Rows::new(table);
+        push(&mut rows);
+        self.rows.push((table, rows.bytes));
+    }
+}

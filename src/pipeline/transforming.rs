@@ -1,0 +1,143 @@
+//! Transforming: pieces are worked on, on all threads, and what comes of them is sent to the writers.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::{StreamExt, pin_mut};
+use tokio::sync::mpsc;
+
+use super::books::Books;
+use super::cpu::{Cpu, States};
+use super::reading::{Batch, Reserved, batches};
+use crate::config::Config;
+use crate::encode::Rows;
+use crate::error::Result;
+use crate::record::{EventReader, SongReader};
+use crate::report::{Phase, Stage};
+use crate::source::Object;
+use crate::star::{Catalog, Fold, MatchIndex};
+use crate::table::Row;
+use crate::target::Part;
+use crate::transform::{Listening, Logs, Outcome, Piece, Songs};
+
+/// The work between readers and writers: songs first, then logs.
+pub(super) struct Transforming<'a> {
+    config: &'a Config,
+    cpu: Cpu,
+    books: Books,
+    rows: async_channel::Sender<Part>,
+    stages: Vec<Stage>,
+}
+
+/// Batches that may be at work or wait to be sent, for each thread.
+const BATCHES_PER_THREAD: usize = 2;
+
+/// A dimension's rows are sent in parts of this size.
+const PART_BYTES: usize = 1 << 20;
+
+impl<'a> Transforming<'a> {
+    /// Rows go into `rows`, which must have readers for as long as this lives.
+    pub fn new(
+        config: &'a Config,
+        books: Books,
+        rows: async_channel::Sender<Part>,
+    ) -> Result<Self> {
+        let cpu = Cpu::new(config.threads)?;
+        Ok(Self { config, cpu, books, rows, stages: Vec::new() })
+    }
+
+    /// Works on song `pieces` until no more come; sends songs and artists and returns the complete catalog.
+    pub async fn songs(
+        &mut self,
+        pieces: mpsc::Receiver<Reserved>,
+        objects: &[Arc<Object>],
+    ) -> Result<Catalog> {
+        self.config.progress.enter(Phase::Songs);
+        let started = Instant::now();
+        let work =
+            Songs { reader: SongReader::new(&self.config.format), staging: self.config.staging };
+        let catalog = self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
+        let records = self.books.close_songs().records;
+        self.send(catalog.songs()).await;
+        self.send(catalog.artists()).await;
+        self.stages.push(stage("songs", started, objects, records));
+        Ok(catalog)
+    }
+
+    /// Works on log `pieces` until no more come; sends plays, then users and times.
+    pub async fn logs(
+        &mut self,
+        pieces: mpsc::Receiver<Reserved>,
+        objects: &[Arc<Object>],
+        songs: MatchIndex,
+    ) -> Result<()> {
+        self.config.progress.enter(Phase::Logs);
+        let started = Instant::now();
+        let work = Logs {
+            reader: EventReader::new(&self.config.format),
+            songs,
+            staging: self.config.staging,
+            matched_only: self.config.matched_only,
+        };
+        let Listening { users, moments } =
+            self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
+        self.stages.push(stage("logs", started, objects, self.books.events().records));
+        self.send(users.rows()).await;
+        self.send(moments.iter()).await;
+        Ok(())
+    }
+
+    /// Sends the books on `objects`; no more rows come after them.
+    pub async fn finish(self, objects: impl Iterator<Item = &Arc<Object>>) -> (Books, Vec<Stage>) {
+        self.send(self.books.objects(objects)).await;
+        (self.books, self.stages)
+    }
+
+    /// Works on pieces as they come and sends the rows on; returns what they were folded into.
+    async fn fold<S: Fold>(
+        &mut self,
+        pieces: mpsc::Receiver<Reserved>,
+        work: impl Fn(&[Piece], &mut S) -> Outcome + Send + Sync + 'static,
+    ) -> Result<S> {
+        let Self { cpu, books, rows, .. } = self;
+        let states = Arc::new(States::default());
+        let work = Arc::new(work);
+        let outcomes = batches(pieces)
+            .map(|Batch { pieces, reserved }| {
+                let (states, work) = (states.clone(), work.clone());
+                cpu.run(move || (states.with(|state| work(&pieces, state)), reserved))
+            })
+            .buffer_unordered(BATCHES_PER_THREAD * cpu.threads());
+        pin_mut!(outcomes);
+        while let Some((outcome, reserved)) = outcomes.next().await {
+            let reserved = Arc::new(reserved);
+            for run in books.enter(outcome)? {
+                // No writer is left when one of them has failed; its error is on its way.
+                let _ = rows.send(Part { rows: run, reserved: Some(reserved.clone()) }).await;
+            }
+        }
+        Ok(states.take().into_iter().reduce(S::merged).unwrap_or_default())
+    }
+
+    /// Encodes and sends the rows of a dimension.
+    async fn send<R: Row>(&self, all: impl Iterator<Item = R>) {
+        let mut run = Rows::new(R::TABLE);
+        for row in all {
+            run.push(&row);
+            if run.bytes.len() >= PART_BYTES {
+                let full = mem::replace(&mut run, Rows::new(R::TABLE));
+                let _ = self.rows.send(Part { rows: full, reserved: None }).await;
+            }
+        }
+        if run.count > 0 {
+            let _ = self.rows.send(Part { rows: run, reserved: None }).await;
+        }
+    }
+}
+
+fn stage(name: &'static str, started: Instant, objects: &[Arc<Object>], records: u64) -> Stage {
+    let bytes = objects.iter().map(|object| object.size).sum();
+    let amounts = [("objects", objects.len() as u64), ("bytes", bytes), ("records", records)];
+    Stage::new(name, started, &amounts)
+}

@@ -1,0 +1,297 @@
+//! The program as its users meet it: what it prints where, and how it exits.
+#![cfg(all(feature = "cli", feature = "embedded", feature = "s3"))]
+
+mod support;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use assert_cmd::assert::OutputAssertExt;
+use tempfile::TempDir;
+
+use crate::support::{postgres, s3};
+
+const CLEAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sparkify");
+const DIRTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/dirty");
+
+/// The program in `directory`, in an environment that says nothing.
+fn sparkload(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
+    command.current_dir(directory).args(args).env_clear();
+    // The embedded PostgreSQL keeps its files in the user's cache; AWS's own chain is to find nothing.
+    for kept in ["HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME"] {
+        command.envs(env::var_os(kept).map(|value| (kept, value)));
+    }
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command
+}
+
+/// What the program printed: stdout and stderr.
+struct Printed {
+    out: String,
+    err: String,
+}
+
+/// Runs the program and expects an exit code.
+fn run(directory: &Path, args: &[&str], code: i32) -> Printed {
+    printed(&mut sparkload(directory, args), code)
+}
+
+fn printed(command: &mut Command, code: i32) -> Printed {
+    let assert = command.assert().code(code);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    Printed { out: text(&assert.get_output().stdout), err: text(&assert.get_output().stderr) }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The lines from the one that starts with `first` on, as many as there are up to a blank one.
+fn paragraph<'a>(text: &'a str, first: &str) -> &'a str {
+    let start = text.find(first).unwrap_or_else(|| panic!("no {first:?} in:\n{text}"));
+    text[start..].split("\n\n").next().unwrap()
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_says_what_is_right() {
+    let directory = directory();
+    fs::write(directory.path().join("bad.toml"), "sorce = 's3://bucket'").unwrap();
+    let cases: [(&[&str], &str); 10] = [
+        (&[], "Usage: sparkload"),
+        (&["lod"], "a similar subcommand exists: 'load'"),
+        (&["load"], "--source: s3://bucket[/prefix] or a directory"),
+        (&["load", "--source", "d", "--memory", "lots"], "write a size as 128MiB, 4MB or 1048576"),
+        (&["load", "--source", "d", "--fetches", "0"], "at least 1"),
+        (&["load", "--source", "gs://bucket"], "s3://bucket[/prefix]"),
+        (&["load", "--source", "d", "--target", "mysql://h"], "start it with postgres://"),
+        (&["query"], "<NAME|SQL>"),
+        (&["query", "top-song"], "did you mean top-songs"),
+        (&["check", "--config", "bad.toml"], "unknown key `sorce`\n  help: did you mean source?"),
+    ];
+    for (args, expected) in cases {
+        let Printed { out, err } = run(directory.path(), args, 2);
+        assert!(err.contains(expected), "{args:?}: {err}");
+        assert_eq!(out, "", "{args:?}: stdout is for results");
+    }
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let directory = directory();
+    let help = run(directory.path(), &["--help"], 0).out;
+    let common = "  sparkload load --source s3://bucket --target postgres://user@host/db\n";
+    assert_eq!(help.lines().nth(2).map(|line| format!("{line}\n")).as_deref(), Some(common));
+    assert_eq!(run(directory.path(), &["-V"], 0).out, "sparkload 0.1.0\n");
+}
+
+#[test]
+fn a_load_into_the_embedded_database_can_be_queried_and_checked() {
+    let directory = directory();
+    let here = directory.path();
+    let source = Path::new(CLEAN);
+    fs::write(here.join("sparkload.toml"), format!("source = {source:?}")).unwrap();
+
+    let Printed { out, err } = run(here, &["load"], 0);
+    assert!(err.contains("loading "), "{err}");
+    assert!(!err.contains("rows"), "{err}");
+    assert!(out.starts_with("Loaded "), "{out}");
+    assert!(out.contains(" into ./sparkload.db (embedded PostgreSQL).\n"), "{out}");
+    insta::assert_snapshot!(paragraph(&out, " table "), @r"
+     table       rows      table            rows
+    ──────────────────    ───────────────────────
+     songplays     81      staging_events    121
+     users         16      staging_songs      34
+     songs         32      load_objects       39
+     artists       19      load_errors         0
+     time          78
+    ");
+    insta::assert_snapshot!(out[out.find(" objects 49").unwrap()..], @r"
+    objects 49 listed = 39 loaded + 10 skipped (8 of another suffix, 2 empty)
+    songs   34 records = 34 rows
+    events  121 records = 81 plays + 40 filtered
+    ");
+    for line in out.lines().skip(1) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+
+    let top = run(here, &["query", "plays_by_level"], 0).out;
+    insta::assert_snapshot!(top, @r"
+    Plays by level
+    Plays by the level (free or paid) that the user had at the time, with each
+    level's share in percent.
+
+     level    plays   users   percent
+    ──────────────────────────────────
+     free        66      10      81.5
+     paid        12       6      14.8
+                  1       1       1.2
+     false        1       1       1.2
+     <null>       1       1       1.2
+
+    5 rows
+    ");
+    let values = "SELECT 1.50 AS n, NULL AS nothing, 'x, y' AS text, true AS yes";
+    let table = run(here, &["query", values], 0).out;
+    insta::assert_snapshot!(table, @r"
+        n   nothing   text   yes
+    ─────────────────────────────
+     1.50   <null>    x, y   t
+
+    1 row
+    ");
+    let json = run(here, &["query", values, "--output", "json"], 0).out;
+    insta::assert_snapshot!(json, @r#"
+    [
+      {"n":1.50,"nothing":null,"text":"x, y","yes":true}
+    ]
+    "#);
+    let csv = run(here, &["query", values, "--output", "csv"], 0).out;
+    insta::assert_snapshot!(csv, @r#"
+    n,nothing,text,yes
+    1.50,,"x, y",t
+    "#);
+
+    let check = run(here, &["check"], 0).out;
+    assert!(check.contains(" songplays        rows "), "{check}");
+    insta::assert_snapshot!(check.lines().last().unwrap(), @"No rule is broken in schema public: 26 ok, 10 notes.");
+
+    // A broken rule is a failure, and the table is printed all the same.
+    run(here, &["query", "DELETE FROM users WHERE user_id IN (SELECT user_id FROM songplays)"], 0);
+    let Printed { out, err } = run(here, &["check"], 1);
+    assert!(out.contains("user_id not in users") && out.contains("broken"), "{out}");
+    assert!(out.ends_with("1 rule is broken in schema public: 26 ok, 9 notes.\n"), "{out}");
+    assert_eq!(err, "");
+    let json = run(here, &["check", "--output", "json"], 1).out;
+    let checks: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(checks[0]["table"], "staging_events");
+}
+
+#[test]
+fn a_load_reports_as_json() {
+    let directory = directory();
+    let args = ["load", "--source", CLEAN, "--output", "json", "--quiet"];
+    let Printed { out, err } = run(directory.path(), &args, 0);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["events"]["records"], 121);
+    assert_eq!(report["tables"][4], serde_json::json!({ "table": "songplays", "rows": 81 }));
+    assert_eq!(err, "", "quiet");
+}
+
+#[test]
+fn rejects_beyond_those_tolerated_fail_the_load_and_the_others_are_shown() {
+    let directory = directory();
+    let here = directory.path();
+    let Printed { out, err } = run(here, &["load", "--source", DIRTY], 1);
+    assert_eq!(out, "");
+    assert!(err.contains("--max-errors tolerates 0; nothing was loaded\n  because: "), "{err}");
+    assert!(err.contains("\n  help: mend the records, or raise --max-errors"), "{err}");
+
+    let args = ["load", "--source", DIRTY, "--max-errors", "64", "--dry-run"];
+    let out = run(here, &args, 0).out;
+    assert!(out.starts_with("Dry run: read "), "{out}");
+    insta::assert_snapshot!(paragraph(&out, " songs   19"), @r"
+    songs   19 records = 4 rows + 15 rejected
+    events  71 records = 19 plays + 3 filtered + 49 rejected
+    ");
+    assert!(out.contains("\n 64 records rejected\n"), "{out}");
+    assert!(out.ends_with("\n   … and 59 more\n"), "{out}");
+}
+
+#[test]
+fn the_tables_are_made_once() {
+    let directory = directory();
+    let create = ["create", "--target", "./own", "--schema", "sparkify"];
+    let made = run(directory.path(), &create, 0).out;
+    assert!(made.starts_with("Made 9 tables in schema sparkify of ./own:\n  artists\n"), "{made}");
+    let again = run(directory.path(), &create, 0).out;
+    assert_eq!(again, "All tables are there already in schema sparkify of ./own.\n");
+}
+
+#[test]
+fn a_bucket_is_loaded_into_a_server() {
+    let s3 = s3::S3::start();
+    s3.put_directory("sparkify", "some/", Path::new(CLEAN));
+    let database = postgres::server().database();
+    let directory = directory();
+    let endpoint = s3.endpoint();
+    let args = ["load", "--source", "s3://sparkify/some", "--no-sign-request", "--no-staging"];
+    let mut command = sparkload(directory.path(), &args);
+    command.env("SPARKLOAD_ENDPOINT_URL", &endpoint).env("SPARKLOAD_TARGET", database.url());
+    let Printed { out, err } = printed(&mut command, 0);
+    assert!(
+        out.starts_with("Loaded s3://sparkify/some into postgres://sparkload@127.0.0.1:"),
+        "{out}"
+    );
+    assert!(!(out + &err).contains(postgres::PASSWORD_IN_URL));
+    assert_eq!(database.query("SELECT count(*) FROM songplays"), [[Some("81".to_owned())]]);
+    assert_eq!(database.query("SELECT count(*) FROM staging_events"), [[Some("0".to_owned())]]);
+
+    // libpq's own variables name the same server.
+    let mut command = sparkload(directory.path(), &["query", "SELECT count(*) FROM songplays"]);
+    let socket = postgres::server().socket_folder();
+    command.args(["--output", "csv"]).env("PGHOST", socket).env("PGUSER", postgres::USER);
+    command.env("PGPORT", postgres::server().port().to_string()).env("PGDATABASE", database.name());
+    assert_eq!(printed(&mut command, 0).out, "count\n81\n");
+}
+
+#[test]
+fn a_failed_load_exits_with_1_and_shows_no_secret() {
+    let directory = directory();
+    let down = "postgres://ann:s3cret@127.0.0.1:1/sparkify";
+    let wrong = postgres::server().database().url().replace(postgres::PASSWORD_IN_URL, "s3cret");
+    for target in [down, &wrong] {
+        for format in ["text", "json"] {
+            let args =
+                ["load", "--source", CLEAN, "--target", target, "--log-format", format, "-v"];
+            let Printed { out, err } = run(directory.path(), &args, 1);
+            assert_eq!(out, "", "{target}");
+            assert!(err.contains("can't connect to postgres://"), "{err}");
+            assert!(err.contains("help"), "{err}");
+            assert!(!err.contains("s3cret"), "{err}");
+        }
+    }
+    let misplaced = run(directory.path(), &["load", down], 2).err;
+    assert!(misplaced.contains("unexpected argument 'postgres://ann:***@127.0.0.1:1/sparkify'"));
+    assert!(!misplaced.contains("s3cret"), "{misplaced}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_load_says_that_nothing_was_published_and_exits_with_130() {
+    let directory = directory();
+    for signal in ["-INT", "-TERM"] {
+        // A server that takes connections and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = format!("postgres://ann@{}/sparkify", silent.local_addr().unwrap());
+        let mut command = sparkload(directory.path(), &["load", "--source", CLEAN]);
+        let child = command.args(["--target", &target]).stderr(Stdio::piped()).spawn().unwrap();
+        silent.accept().unwrap();
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        let start = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert_eq!(output.status.code(), Some(130), "{signal}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(err.contains("interrupted: nothing was published"), "{err}");
+    }
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    let database = postgres::server().database();
+    let directory = directory();
+    let query = ["query", "SELECT generate_series(1, 100000)", "--output", "csv", "--target"];
+    let mut command = sparkload(directory.path(), &query);
+    command.arg(database.url()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
