@@ -17,7 +17,7 @@ pub struct Config {
     pub source: Source,
     /// The database to load.
     pub target: Target,
-    /// The schema that holds all tables; created when it is missing.
+    /// The schema that holds all tables; it must be there ([`create`](crate::create) makes it).
     pub schema: String,
     /// How JSON becomes typed records.
     pub format: Format,

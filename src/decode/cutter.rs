@@ -53,10 +53,10 @@ impl Cutter {
     /// The data is not what its compression says.
     pub fn push(&mut self, input: &mut Bytes) -> io::Result<Option<Block>> {
         loop {
-            if self.text.len() >= self.wanted {
-                if let Some(block) = self.cut(false) {
-                    return Ok(Some(block));
-                }
+            if self.text.len() >= self.wanted
+                && let Some(block) = self.cut(false)
+            {
+                return Ok(Some(block));
             }
             let room = self.wanted - self.text.len();
             match &mut self.decompressor {

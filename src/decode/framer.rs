@@ -96,12 +96,13 @@ impl Framer {
         loop {
             if self.open.is_none() {
                 at = skip_space(text, at);
-                if self.array.is_none() && text.get(at) == Some(&b'{') {
-                    if let Some(end) = whole_line(text, at) {
-                        self.push(frames, at, end);
-                        at = end;
-                        continue;
-                    }
+                if self.array.is_none()
+                    && text.get(at) == Some(&b'{')
+                    && let Some(end) = whole_line(text, at)
+                {
+                    self.push(frames, at, end);
+                    at = end;
+                    continue;
                 }
                 match self.begin(text, at, end_of_text) {
                     Begin::Record(part) => {

@@ -49,7 +49,9 @@ pub async fn load(config: &Config) -> Result<Report> {
     let listing = async { Ok(list(config).await) };
     let (listed, mut load) = try_join!(listing, begin(config))?;
     let loaded = async {
+        let prepared = Stage::new("prepare", start, &[]);
         let mut report = fill(config, listed?, &load).await?;
+        report.stages.insert(0, prepared);
         config.progress.enter(Phase::Publishing);
         let publishing = Instant::now();
         load.publish().await?;

@@ -175,28 +175,30 @@ impl Body {
 ///
 /// The file can't be read, or is no JSONPaths file.
 pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<JsonPaths> {
-    const MAX_BYTES: u64 = 1 << 20;
-    let store = Store::open(location, options).await?;
-    let name = location.to_string();
-    let key = match location {
-        Location::S3 { prefix, .. } => Some(prefix),
-        Location::Directory(_) => None,
+    let text = match location {
+        Location::Directory(path) => tokio::fs::read_to_string(path).await.map_err(|cause| {
+            Error::config(format!("can't read the JSONPaths file {location}"))
+                .because(cause)
+                .with_help("give --jsonpaths a file, or s3://bucket/key")
+        })?,
+        Location::S3 { prefix, .. } => {
+            let store = Store::open(location, options).await?;
+            let found = store.list().await?.into_iter().find(|entry| entry.key == *prefix);
+            let Some(Entry { name, key, size, etag }) = found else {
+                return Err(Error::config(format!("there is no JSONPaths file {location}"))
+                    .with_help("give --jsonpaths a file, or s3://bucket/key"));
+            };
+            let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
+            let object = Object { id: 0, name, key, size, etag, compression };
+            let mut body = store.read(&object).await?;
+            let mut bytes = Vec::new();
+            while let Some(more) = body.next().await? {
+                bytes.extend_from_slice(&more);
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
     };
-    let found =
-        store.list().await?.into_iter().find(|entry| key.is_none_or(|key| entry.key == *key));
-    let Some(Entry { name, key, size, etag }) = found.filter(|entry| entry.size <= MAX_BYTES)
-    else {
-        return Err(Error::config(format!("there is no JSONPaths file {name}"))
-            .with_help("give --jsonpaths a file, or s3://bucket/key"));
-    };
-    let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
-    let object = Object { id: 0, name, key, size, etag, compression };
-    let mut body = store.read(&object).await?;
-    let mut bytes = Vec::new();
-    while let Some(more) = body.next().await? {
-        bytes.extend_from_slice(&more);
-    }
-    JsonPaths::parse(&String::from_utf8_lossy(&bytes))
+    JsonPaths::parse(&text)
 }
 
 fn changed(object: &str) -> Error {

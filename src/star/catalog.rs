@@ -59,9 +59,10 @@ impl Catalog {
             year: record.year,
             duration: record.duration,
         };
-        let known = u8::from(record.artist_location.as_deref().is_some_and(|text| text != ""))
-            + u8::from(record.artist_latitude.is_some())
-            + u8::from(record.artist_longitude.is_some());
+        let known =
+            u8::from(record.artist_location.as_deref().is_some_and(|text| !text.is_empty()))
+                + u8::from(record.artist_latitude.is_some())
+                + u8::from(record.artist_longitude.is_some());
         let artist = CatalogArtist {
             merit: Merit { known, song_id: Reverse(song_id.clone()), place },
             name: record.artist_name.clone().into_owned(),

@@ -18,8 +18,8 @@ pub(crate) struct Part {
 
 /// A load in progress. Dropped before it is published, it leaves the live tables as they were.
 pub(crate) enum Load {
-    /// Into PostgreSQL, which is kept open with it.
-    Postgres(PostgresLoad, Database),
+    /// Into PostgreSQL.
+    Postgres(Box<PostgresLoad>),
     /// Nowhere: rows are counted and forgotten.
     Nowhere,
 }
@@ -32,14 +32,14 @@ impl Load {
     /// The target can't be reached, the schema is missing or another load holds it, or a right is missing.
     pub async fn begin(target: &Target, schema: &str, connections: Option<usize>) -> Result<Self> {
         let database = Database::open(target).await?;
-        let load = PostgresLoad::begin(&database, schema, connections).await?;
-        Ok(Self::Postgres(load, database))
+        let load = PostgresLoad::begin(database, schema, connections).await?;
+        Ok(Self::Postgres(Box::new(load)))
     }
 
     /// The number of this load.
     pub fn run(&self) -> i64 {
         match self {
-            Self::Postgres(load, _) => load.run(),
+            Self::Postgres(load) => load.run(),
             Self::Nowhere => 0,
         }
     }
@@ -51,7 +51,7 @@ impl Load {
         progress: &Progress,
     ) -> Result<RowCounts> {
         match self {
-            Self::Postgres(load, _) => load.write(parts, progress).await,
+            Self::Postgres(load) => load.write(parts, progress).await,
             Self::Nowhere => {
                 let mut forgotten = RowCounts::default();
                 while let Ok(Part { rows, .. }) = parts.recv().await {
@@ -66,7 +66,7 @@ impl Load {
     /// Builds the keys of the new tables, when all rows are in.
     pub async fn build_keys(&self) -> Result<()> {
         match self {
-            Self::Postgres(load, _) => load.build_keys().await,
+            Self::Postgres(load) => load.build_keys().await,
             Self::Nowhere => Ok(()),
         }
     }
@@ -74,7 +74,7 @@ impl Load {
     /// Makes the new tables the live ones, in one commit.
     pub async fn publish(&mut self) -> Result<()> {
         match self {
-            Self::Postgres(load, _) => load.publish().await,
+            Self::Postgres(load) => load.publish().await,
             Self::Nowhere => Ok(()),
         }
     }
@@ -82,7 +82,7 @@ impl Load {
     /// Clears away what was not published, and lets other loads begin.
     pub async fn end(self) {
         match self {
-            Self::Postgres(load, _database) => load.end().await,
+            Self::Postgres(load) => load.end().await,
             Self::Nowhere => {}
         }
     }

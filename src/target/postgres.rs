@@ -22,6 +22,7 @@ pub(crate) struct PostgresLoad {
     run: i64,
     /// The first one holds the lock and publishes; all of them write.
     connections: Vec<Client>,
+    database: Database,
 }
 
 /// The statements that make the tables.
@@ -39,7 +40,7 @@ impl PostgresLoad {
     ///
     /// The target can't be reached, the schema is missing or another load holds it, or a right is missing.
     pub async fn begin(
-        database: &Database,
+        database: Database,
         schema: &str,
         connections: Option<usize>,
     ) -> Result<Self> {
@@ -48,12 +49,13 @@ impl PostgresLoad {
             return Err(Error::config(what));
         }
         let control = database.connect().await?;
-        require_schema(&control, database, schema).await?;
+        require_schema(&control, &database, schema).await?;
         lock(&control, schema).await?;
         let run = next_run(&control, schema).await?;
         let (schema, loading) = (schema.to_owned(), format!("{schema}_loading"));
-        let mut load = Self { schema, loading, run, connections: vec![control] };
-        match load.prepare(database, database.connections(connections)).await {
+        let wanted = database.connections(connections);
+        let mut load = Self { schema, loading, run, connections: vec![control], database };
+        match load.prepare(wanted).await {
             Ok(()) => Ok(load),
             Err(error) => {
                 load.end().await;
@@ -63,7 +65,7 @@ impl PostgresLoad {
     }
 
     /// Makes the tables, and more connections that see them.
-    async fn prepare(&mut self, database: &Database, connections: usize) -> Result<()> {
+    async fn prepare(&mut self, connections: usize) -> Result<()> {
         let what = |cause| failed(format!("can't prepare the schema {}", self.loading), cause);
         let name = quoted(&self.loading);
         let use_it = format!("SET search_path = {name}");
@@ -71,7 +73,7 @@ impl PostgresLoad {
         self.connections[0].batch_execute(&make).await.map_err(what)?;
         self.connections[0].batch_execute(TABLES).await.map_err(what)?;
         for _ in 1..connections {
-            let connection = database.connect().await?;
+            let connection = self.database.connect().await?;
             connection.batch_execute(&use_it).await.map_err(what)?;
             self.connections.push(connection);
         }

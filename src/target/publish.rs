@@ -59,7 +59,7 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     client.batch_execute(&make).await.map_err(what)?;
     // The embedded database takes one connection at a time.
     drop(client);
-    let mut load = PostgresLoad::begin(&database, schema, Some(1)).await?;
+    let mut load = PostgresLoad::begin(database, schema, Some(1)).await?;
     let made = match load.build_keys().await {
         Ok(()) => load.publish_empty(existing).await,
         Err(error) => Err(error),

@@ -1,10 +1,13 @@
 //! The program, end to end: every promise about the tables, held against expected tables, another implementation of
 //! the rules, and real servers.
 
+#![cfg(all(feature = "cli", feature = "embedded", feature = "s3"))]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod ask;
+mod cli;
 mod connections;
 mod fixtures;
 mod invariance;

@@ -167,7 +167,6 @@ async fn schemas_of_any_name_over_a_socket() {
     assert_eq!(database.query(count), [[Some("0".to_owned())]]);
 }
 
-#[cfg(feature = "embedded")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_database_gives_the_tables_of_a_server() {
     let (database, expected) = load(&fixture("sparkify"), |_| {}).await;

@@ -1,7 +1,4 @@
 //! The program as its users meet it: what it prints where, and how it exits.
-#![cfg(all(feature = "cli", feature = "embedded", feature = "s3"))]
-
-mod support;
 
 use std::net::TcpListener;
 use std::path::Path;
