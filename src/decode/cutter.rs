@@ -32,6 +32,9 @@ pub(crate) struct Cutter {
     offset: u64,
 }
 
+/// Decompressed at a time: the room for it is zeroed first, which is lost work for a small object.
+const DECOMPRESSED_BYTES: usize = 64 << 10;
+
 impl Cutter {
     pub fn new(compression: Compression, limits: Limits) -> Self {
         Self {
@@ -58,7 +61,8 @@ impl Cutter {
             {
                 return Ok(Some(block));
             }
-            let room = self.wanted - self.text.len();
+            let before = self.text.len();
+            let mut room = self.wanted - before;
             match &mut self.decompressor {
                 None => {
                     let taken = room.min(input.len());
@@ -66,12 +70,13 @@ impl Cutter {
                     input.advance(taken);
                 }
                 Some(decompressor) => {
+                    room = room.min(DECOMPRESSED_BYTES);
                     let used = decompressor.decompress(input, &mut self.text, room)?;
                     input.advance(used);
                 }
             }
             // A decompressor that fills all the room may still hold output when its input is used up.
-            if input.is_empty() && self.text.len() < self.wanted {
+            if input.is_empty() && self.text.len() - before < room {
                 return Ok(None);
             }
         }

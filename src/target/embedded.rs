@@ -173,7 +173,7 @@ impl Drop for Engine {
         thread::spawn(move || {
             let _ = fs::remove_file(pid);
             if let Err(error) = server.shutdown() {
-                tracing::warn!("the embedded PostgreSQL did not shut down cleanly: {error:#}");
+                tracing::debug!("the embedded PostgreSQL did not shut down cleanly: {error:#}");
             }
             let _ = done.send(());
         });
