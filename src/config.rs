@@ -35,7 +35,7 @@ pub struct Config {
     pub dry_run: bool,
     /// Bounds the bytes in flight between the source and the target.
     pub memory: usize,
-    /// How many objects are read at once.
+    /// How many objects of each kind are read at once.
     pub fetches: usize,
     /// How many connections write at once; `None` takes what suits the target.
     pub connections: Option<usize>,
@@ -83,8 +83,11 @@ impl Config {
         if !(1..=MAX_BLOCK_BYTES).contains(&self.format.max_record_bytes) {
             return wrong("a record may have between 1 byte and 256 MiB");
         }
-        if self.format.replace_invalid_chars.is_some_and(|byte| !byte.is_ascii() || byte == 0) {
-            return wrong("what replaces invalid characters is an ASCII character other than NUL");
+        let fits = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if !self.format.replace_invalid_chars.is_none_or(fits) {
+            return wrong(
+                "what replaces invalid characters is a printable ASCII character, and neither \" nor \\",
+            );
         }
         Ok(())
     }

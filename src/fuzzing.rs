@@ -65,7 +65,7 @@ pub fn decode<'a>(cut: Cut<'_>, pieces: impl Iterator<Item = &'a [u8]>) -> io::R
             decoded.add(&block);
         }
     }
-    if let Some(block) = cutter.finish()? {
+    while let Some(block) = cutter.finish()? {
         decoded.add(&block);
     }
     Ok(decoded)
@@ -74,9 +74,10 @@ pub fn decode<'a>(cut: Cut<'_>, pieces: impl Iterator<Item = &'a [u8]>) -> io::R
 impl Decoded {
     fn add(&mut self, block: &Block) {
         self.largest_block = self.largest_block.max(block.bytes.len());
+        let mut line_of = block.lines();
         self.frames.extend(block.frames.iter().enumerate().map(|(index, &frame)| Frame {
             number: block.first_record + index as u64,
-            line: block.line_of(frame),
+            line: line_of(frame),
             offset: block.offset + u64::from(frame.start),
             bytes: block.record(frame).to_vec(),
             kind: match frame.kind {

@@ -117,6 +117,7 @@ fn each_record(
     let mut outcome = Outcome::default();
     for Piece { object, block } in pieces {
         let before = outcome.rejects.len();
+        let mut line_of = block.lines();
         for (index, &frame) in block.frames.iter().enumerate() {
             let number = block.first_record + index as u64;
             let record = block.record(frame);
@@ -137,7 +138,7 @@ fn each_record(
                     object: object.name.clone(),
                     etag: object.etag.clone(),
                     record_no: number,
-                    line: block.line_of(frame),
+                    line: line_of(frame),
                     byte_offset: block.offset + u64::from(frame.start),
                     column,
                     value,

@@ -14,7 +14,18 @@ if ! command -v cargo-fuzz >/dev/null 2>&1; then
     (unset CARGO_TARGET_DIR && "$CARGO" install cargo-fuzz --locked --root "$TOOLS")
 fi
 
+# Fuzzing starts from the fixtures: whole objects to decode, one record a file to read. What it finds on the way
+# goes to the first folder.
+seeds=$(mktemp -d)
+trap 'rm -rf "$seeds"' EXIT
+mkdir "$seeds/decode" "$seeds/record"
+find fixtures/*/log_data fixtures/*/song_data -type f -exec cat {} + >"$seeds/all"
+find fixtures/*/log_data -type f -exec sh -c 'cp "$@" "$0"' "$seeds/decode" {} +
+split -l 1 -a 4 "$seeds/all" "$seeds/record/"
+
 export RUSTUP_TOOLCHAIN=nightly
 for target in $("$CARGO" fuzz list --fuzz-dir tests/fuzz); do
-    "$CARGO" fuzz run --fuzz-dir tests/fuzz "$target" -- -max_total_time="$FUZZ_SECONDS"
+    mkdir -p "tests/fuzz/corpus/$target"
+    "$CARGO" fuzz run --fuzz-dir tests/fuzz "$target" "tests/fuzz/corpus/$target" "$seeds/$target" -- \
+        -dict=tests/fuzz/json.dict -max_len=2048 -max_total_time="$FUZZ_SECONDS"
 done

@@ -132,7 +132,7 @@ pub struct Secrets(Vec<String>);
 impl Secrets {
     fn in_line(line: &[OsString]) -> Self {
         let args = line.iter().map(|arg| arg.to_string_lossy());
-        Self(args.filter_map(|arg| password(&arg).map(str::to_owned)).collect())
+        Self(args.flat_map(|arg| passwords(&arg).map(str::to_owned).collect::<Vec<_>>()).collect())
     }
 
     fn mask(&self, text: &str) -> String {
@@ -140,20 +140,21 @@ impl Secrets {
     }
 }
 
-/// The password in a URL, or in keywords and values.
-fn password(arg: &str) -> Option<&str> {
-    let found = match (arg.split_once("://"), arg.split_once("password")) {
-        (Some((_, rest)), _) if rest.contains('@') => rest.rsplit_once('@')?.0.split_once(':')?.1,
-        (_, Some((_, rest))) => {
-            let value = rest.trim_start().strip_prefix('=')?.trim_start();
-            match value.strip_prefix('\'') {
-                Some(quoted) => quoted.split('\'').next()?,
-                None => value.split([' ', '&']).next()?,
-            }
+/// The passwords in a URL, or in keywords and values.
+fn passwords(arg: &str) -> impl Iterator<Item = &str> {
+    let in_url = arg
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .and_then(|(user, _)| user.split_once(':'))
+        .map(|(_, password)| password);
+    let keywords = arg.match_indices("password").filter_map(|(at, keyword)| {
+        let value = arg[at + keyword.len()..].trim_start().strip_prefix('=')?.trim_start();
+        match value.strip_prefix('\'') {
+            Some(quoted) => quoted.split('\'').next(),
+            None => value.split([' ', '&']).next(),
         }
-        _ => return None,
-    };
-    Some(found).filter(|found| !found.is_empty())
+    });
+    in_url.into_iter().chain(keywords).filter(|found| !found.is_empty())
 }
 
 #[cfg(test)]
@@ -170,11 +171,12 @@ mod tests {
             ("host=h password=s3cret user=u", Some("s3cret")),
             ("host=h password = 's3 cret' user=u", Some("s3 cret")),
             ("postgres://h/d?user=u&password=s3cret&x=y", Some("s3cret")),
+            ("postgres://u@h/d?password=s3cret", Some("s3cret")),
             ("--no-password", None),
             ("load", None),
         ];
         for (arg, expected) in cases {
-            assert_eq!(password(arg), expected, "{arg}");
+            assert_eq!(passwords(arg).next(), expected, "{arg}");
         }
     }
 

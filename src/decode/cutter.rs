@@ -32,6 +32,10 @@ pub(crate) struct Cutter {
     offset: u64,
 }
 
+/// A block has at most one record for so many of its bytes: each makes a row or a reject, which takes memory of its
+/// own however short the record is. Real song records have 300 bytes, events 470.
+const BYTES_PER_FRAME: usize = 64;
+
 /// Decompressed at a time: the room for it is zeroed first, which is lost work for a small object.
 const DECOMPRESSED_BYTES: usize = 64 << 10;
 
@@ -82,7 +86,7 @@ impl Cutter {
         }
     }
 
-    /// Hands out what is left when all input was pushed, if there is anything.
+    /// Hands out what is left when all input was pushed, block by block; `None` means that all is handed out.
     ///
     /// # Errors
     ///
@@ -96,13 +100,18 @@ impl Cutter {
 
     /// The block that `text` holds; `None` where no record is complete.
     fn cut(&mut self, end_of_text: bool) -> Option<Block> {
-        let mut frames = Vec::new();
-        let length = self.framer.frame(&self.text, end_of_text, &mut frames);
+        let limit = self.block_bytes.div_ceil(BYTES_PER_FRAME);
+        let (frames, length) = self.framer.frame(&self.text, end_of_text, limit);
         let rest = self.text[length..].to_vec();
         let mut bytes = mem::replace(&mut self.text, rest);
         bytes.truncate(length);
-        // A record larger than a block is looked at again only when twice as much of it is there.
-        self.wanted = self.block_bytes.max(2 * self.text.len());
+        self.wanted = if frames.len() >= limit {
+            // There may be more records in what is left.
+            self.block_bytes.min(self.text.len())
+        } else {
+            // A record larger than a block is looked at again only when twice as much of it is there.
+            self.block_bytes.max(2 * self.text.len())
+        };
         let lines = count_newlines(&bytes);
         let block = Block {
             first_record: self.next_record,
@@ -133,20 +142,23 @@ mod tests {
                 blocks.push(block);
             }
         }
-        blocks.extend(cutter.finish().unwrap());
+        while let Some(block) = cutter.finish().unwrap() {
+            blocks.push(block);
+        }
         blocks
     }
 
     /// The records of blocks: number, line, offset, text.
     fn records(blocks: &[Block]) -> Vec<(u64, u64, u64, String)> {
         let of = |block: &Block| {
+            let mut line_of = block.lines();
             let numbered = block.frames.iter().enumerate().map(|(index, &frame)| {
                 let text = match frame.kind {
                     FrameKind::Record => String::from_utf8_lossy(block.record(frame)).into_owned(),
                     kind => format!("{kind:?}"),
                 };
                 let offset = block.offset + u64::from(frame.start);
-                (block.first_record + index as u64, block.line_of(frame), offset, text)
+                (block.first_record + index as u64, line_of(frame), offset, text)
             });
             numbered.collect::<Vec<_>>()
         };
@@ -202,6 +214,7 @@ mod tests {
             ("[{},{", &["{}", "{"]),
             ("[{\"a\":\"\n{}]", &["{\"a\":\"", "{}"]),
             ("{]\n{}", &["{]", "{}"]),
+            ("{]{\"a\":1}\n{}\n", &["{]", "{\"a\":1}", "{}"]),
         ];
         for (text, expected) in cases {
             assert_eq!(texts(text), *expected, "framing {text:?}");
@@ -240,6 +253,27 @@ mod tests {
             assert_eq!(found.collect::<Vec<_>>(), expected);
             assert!(blocks.iter().all(|block| block.bytes.len() <= 300));
         }
+    }
+
+    #[test]
+    fn white_space_is_not_held() {
+        for start in ["", "{}", "[", "x", "{\"a\":"] {
+            let text = format!("{start}{}", " ".repeat(10_000));
+            let limits = Limits { block_bytes: 16, max_record_bytes: 100 };
+            let mut cutter = Cutter::new(Compression::Plain, limits);
+            for piece in text.as_bytes().chunks(10) {
+                while cutter.push(&mut Bytes::copy_from_slice(piece)).unwrap().is_some() {}
+                assert!(cutter.text.len() <= 300, "{start:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn many_short_records_make_small_blocks() {
+        let limits = Limits { block_bytes: 1 << 10, max_record_bytes: 100 };
+        let blocks = cut("{}\n1\n".repeat(1000).as_bytes(), usize::MAX, limits);
+        assert!(blocks.iter().all(|block| block.frames.len() <= 17));
+        assert_eq!(records(&blocks).len(), 2000);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! string ends the record; so does a line that begins with `{` where JSON allows no `{`; and what follows a
 //! record on its line, or stands between records, runs to the end of that line. The parser rejects such pieces.
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr, memchr2_iter, memchr3};
 
 /// One record's place in its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,14 @@ struct Open {
     part: Part,
     /// It was reported as too long; the rest is dropped.
     dropped: bool,
+    /// What was scanned of it ends with `]`.
+    closes_array: bool,
+}
+
+impl Open {
+    fn new(part: Part) -> Self {
+        Self { scanned: 0, part, dropped: false, closes_array: false }
+    }
 }
 
 /// Where in a record the scan stands.
@@ -78,10 +86,23 @@ impl Framer {
         Self { max_record, array: None, open: None, start_of_text: true }
     }
 
-    /// Appends the frames that are complete in `text` to `frames` and returns how many bytes they take up.
+    /// Finds the frames that are complete in `text`, but not many more than `limit`, and how many bytes they
+    /// take up.
     ///
-    /// The rest must stand at the start of the next call's `text`. With `end_of_text` all of it is framed.
-    pub fn frame(&mut self, text: &[u8], end_of_text: bool, frames: &mut Vec<Frame>) -> usize {
+    /// The rest must stand at the start of the next call's `text`. With `end_of_text` and no limit all is framed.
+    pub fn frame(&mut self, text: &[u8], end_of_text: bool, limit: usize) -> (Vec<Frame>, usize) {
+        let mut frames = Vec::new();
+        let length = self.frame_into(&mut frames, text, end_of_text, limit);
+        (frames, length)
+    }
+
+    fn frame_into(
+        &mut self,
+        frames: &mut Vec<Frame>,
+        text: &[u8],
+        end_of_text: bool,
+        limit: usize,
+    ) -> usize {
         let mut at = 0;
         if self.start_of_text {
             const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -95,18 +116,21 @@ impl Framer {
         }
         loop {
             if self.open.is_none() {
+                if frames.len() >= limit {
+                    return at;
+                }
                 at = skip_space(text, at);
                 if self.array.is_none()
                     && text.get(at) == Some(&b'{')
-                    && let Some(end) = whole_line(text, at)
+                    && let Some(end) = whole_line(text, at, self.max_record)
                 {
-                    self.push(frames, at, end);
+                    self.push(frames, at, end, end);
                     at = end;
                     continue;
                 }
                 match self.begin(text, at, end_of_text) {
                     Begin::Record(part) => {
-                        self.open = Some(Open { scanned: 0, part, dropped: false });
+                        self.open = Some(Open::new(part));
                     }
                     Begin::Skip => {
                         at += 1;
@@ -127,7 +151,7 @@ impl Framer {
                     let open = self.open.take().expect("scan works on an open record");
                     let end = at + length;
                     if !open.dropped {
-                        self.push(frames, at, at + trim_end(&text[at..end]));
+                        self.push(frames, at, end, at + trim_end(&text[at..end]));
                     }
                     at = end;
                 }
@@ -152,15 +176,20 @@ impl Framer {
         open.scanned = 0;
         let reported = std::mem::replace(&mut open.dropped, true);
         if !reported {
-            self.push(frames, at, at + length);
+            self.push(frames, at, at + length, at + length);
         }
         text.len()
     }
 
-    fn push(&self, frames: &mut Vec<Frame>, start: usize, end: usize) {
-        let kind =
-            if end - start > self.max_record { FrameKind::TooLong } else { FrameKind::Record };
-        let end = end.min(start + self.max_record);
+    /// Adds the record from `start` to `end`, without the white space behind `trimmed`.
+    ///
+    /// That space counts for its length: where it has not arrived yet, what follows it could be more record.
+    fn push(&self, frames: &mut Vec<Frame>, start: usize, end: usize, trimmed: usize) {
+        let (kind, end) = if end - start > self.max_record {
+            (FrameKind::TooLong, start + self.max_record)
+        } else {
+            (FrameKind::Record, trimmed)
+        };
         frames.push(Frame { start: start as u32, end: end as u32, kind });
     }
 
@@ -171,14 +200,18 @@ impl Framer {
         let record = Begin::Record(Part::Body(Body::new()));
         match (self.array, byte) {
             (None, b'{') => record,
-            (None, b'[') => match text.get(skip_space(text, at + 1)) {
-                Some(b'{' | b']') => {
-                    self.array = Some(Element::First);
-                    Begin::Skip
+            (None, b'[') => {
+                let next = skip_space(text, at + 1);
+                match text.get(next) {
+                    _ if next - at > self.max_record => Begin::Record(Part::Junk),
+                    Some(b'{' | b']') => {
+                        self.array = Some(Element::First);
+                        Begin::Skip
+                    }
+                    None if !end_of_text => Begin::More,
+                    _ => Begin::Record(Part::Junk),
                 }
-                None if !end_of_text => Begin::More,
-                _ => Begin::Record(Part::Junk),
-            },
+            }
             (Some(Element::First | Element::Next | Element::Any), b'{') => {
                 self.array = Some(Element::Separator);
                 record
@@ -223,21 +256,24 @@ impl Framer {
             let next = skip_blanks(text, open.scanned);
             open.scanned = next;
             match text.get(next) {
+                // Not worth holding on to so much of nothing.
+                _ if next - length > self.max_record => return Some(length),
                 Some(b'\n' | b'{') => return Some(length),
                 None if end_of_text => return Some(length),
                 None => return None,
                 Some(_) => open.part = Part::Junk,
             }
         }
-        let end = match memchr(b'\n', &text[open.scanned..]) {
-            Some(length) => open.scanned + length,
-            None if end_of_text => text.len(),
-            None => {
-                open.scanned = text.len();
-                return None;
-            }
-        };
-        if text[..end].trim_ascii_end().ends_with(b"]") {
+        let newline = memchr(b'\n', &text[open.scanned..]).map(|length| open.scanned + length);
+        let end = newline.unwrap_or(text.len());
+        if let Some(last) = text[..end].trim_ascii_end().last() {
+            open.closes_array = *last == b']';
+        }
+        if newline.is_none() && !end_of_text {
+            open.scanned = end;
+            return None;
+        }
+        if open.closes_array {
             self.array = None;
         }
         Some(end)
@@ -317,11 +353,11 @@ impl Body {
 /// The end of the record that starts at `start`, when a glance proves that it fills its line.
 ///
 /// This is the common case and takes two `memchr` passes. The line ends with `}` and the next one starts with
-/// `{`, so the record ends here by the rules above; and nowhere in the line does a `{` follow a `}`, so no
-/// second record starts in it.
-fn whole_line(text: &[u8], start: usize) -> Option<usize> {
+/// `{`, so the record ends here by the rules above; and nowhere in the line does a `{` follow a closing brace
+/// or bracket, so no second record starts in it. Long lines are left to the scan, which counts what it takes.
+fn whole_line(text: &[u8], start: usize, max_record: usize) -> Option<usize> {
     let newline = start + memchr(b'\n', &text[start..])?;
-    if text.get(newline + 1) != Some(&b'{') {
+    if newline - start >= max_record || text.get(newline + 1) != Some(&b'{') {
         return None;
     }
     let end = start + trim_end(&text[start..newline]);
@@ -330,8 +366,8 @@ fn whole_line(text: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let last = line.len() - 1;
-    memchr_iter(b'}', &line[..last])
-        .all(|brace| line[skip_space(line, brace + 1)] != b'{')
+    memchr2_iter(b'}', b']', &line[..last])
+        .all(|closing| line[skip_space(line, closing + 1)] != b'{')
         .then_some(end)
 }
 

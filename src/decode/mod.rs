@@ -26,14 +26,20 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// The line of the object on which `frame` starts.
-    pub fn line_of(&self, frame: Frame) -> u64 {
-        self.first_line + count_newlines(&self.bytes[..frame.start as usize])
-    }
-
     /// The bytes of `frame`.
     pub fn record(&self, frame: Frame) -> &[u8] {
         &self.bytes[frame.start as usize..frame.end as usize]
+    }
+
+    /// Counts the lines of the object up to frames that are asked for in order.
+    pub fn lines(&self) -> impl FnMut(Frame) -> u64 + '_ {
+        let (mut line, mut counted) = (self.first_line, 0);
+        move |frame| {
+            let start = frame.start as usize;
+            line += count_newlines(&self.bytes[counted..start]);
+            counted = start;
+            line
+        }
     }
 }
 

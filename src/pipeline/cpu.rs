@@ -16,6 +16,8 @@ impl Cpu {
         ThreadPoolBuilder::new()
             .num_threads(threads.unwrap_or_default())
             .thread_name(|index| format!("sparkload-cpu-{index}"))
+            // Whoever waits for the work panics in its stead; the default would end the whole process.
+            .panic_handler(|_| {})
             .build()
             .map(Self)
             .map_err(|cause| Error::config("can't start threads").because(cause))

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::decode::{Cutter, Limits};
+use crate::decode::{Compression, Cutter, Limits};
 use crate::error::{Error, Result};
 use crate::report::Progress;
 use crate::source::{Object, Store};
@@ -108,9 +108,10 @@ impl Reading {
                 reserved = self.reserve(&object).await;
             }
         }
-        if let Some(block) = cutter.finish().map_err(broken)? {
+        while let Some(block) = cutter.finish().map_err(broken)? {
             let piece = Piece { object: object.clone(), block };
             let _ = pieces.send(Reserved { piece, reserved }).await;
+            reserved = self.reserve(&object).await;
         }
         self.progress.objects.add(1);
         Ok(())
@@ -119,7 +120,7 @@ impl Reading {
     /// Reserves memory for the next block of `object`.
     async fn reserve(&self, object: &Object) -> OwnedSemaphorePermit {
         let block = match object.compression {
-            crate::decode::Compression::Plain => self.limits.block_bytes.min(object.size as usize),
+            Compression::Plain => self.limits.block_bytes.min(object.size as usize),
             _ => self.limits.block_bytes,
         };
         self.budget.reserve((block as f64 * BYTES_IN_FLIGHT) as usize).await

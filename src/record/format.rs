@@ -16,7 +16,7 @@ pub struct Format {
     /// Cuts text that is too long for its column instead of rejecting the record.
     pub truncate_columns: bool,
     /// Stands in for each byte of what no text column can hold (invalid UTF-8, an unpaired surrogate, U+0000);
-    /// an ASCII character. Without it such a record is rejected.
+    /// a printable ASCII character, neither `"` nor `\\`. Without it such a record is rejected.
     pub replace_invalid_chars: Option<u8>,
     /// A longer record is rejected.
     pub max_record_bytes: usize,

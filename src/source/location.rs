@@ -47,7 +47,11 @@ impl FromStr for Location {
         }
         let path = text.strip_prefix("file://").unwrap_or(text);
         if path.is_empty() || path.contains("://") {
-            return Err(Error::config(format!("not a source: {text:?}"))
+            // What stands behind another scheme may be a server's address with its password.
+            let shown = text
+                .split_once("://")
+                .map_or(text.to_owned(), |(scheme, _)| scheme.to_owned() + "://…");
+            return Err(Error::config(format!("not a source: {shown:?}"))
                 .with_help("give a directory, file://…, or s3://bucket[/prefix]"));
         }
         Ok(Self::Directory(PathBuf::from(path)))
@@ -80,6 +84,8 @@ mod tests {
             let base: Location = base.parse().unwrap();
             assert_eq!(base.join("song_data").to_string(), songs);
         }
+        let error = "postgres://u:s3cret@h/d".parse::<Location>().unwrap_err();
+        assert_eq!(error.to_string(), "not a source: \"postgres://…\"");
         for wrong in ["", "s3://", "s3:///key", "gs://bucket", "file://"] {
             assert!(wrong.parse::<Location>().is_err(), "{wrong}");
         }

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use aws_config::meta::region::RegionProviderChain;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, StalledStreamProtectionConfig};
@@ -43,7 +43,6 @@ impl Bucket {
             request_payer,
             credentials,
         } = options.clone();
-        let region = region.map(Region::new);
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(profile) = profile {
             loader = loader.profile_name(profile);
@@ -60,12 +59,15 @@ impl Bucket {
         if no_sign_request {
             loader = loader.no_credentials();
         }
-        loader = match region {
-            Some(region) => loader.region(region),
-            None => loader.region(RegionProviderChain::default_provider().or_else("us-east-1")),
-        };
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        // Without this a server that takes a request and never answers would be waited for without end.
+        loader = loader.timeout_config(TimeoutConfig::builder().read_timeout(STALLED).build());
         let shared = loader.load().await;
+        let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
         let config = aws_sdk_s3::config::Builder::from(&shared)
+            .region(region)
             .force_path_style(path_style)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();

@@ -1,10 +1,10 @@
 -- Who holds the lock of the schema $1.
-SELECT format('%s, process %s, logged in as %s%s since %s',
+SELECT format('%s, process %s%s%s%s',
               coalesce(nullif(activity.application_name, ''), 'a client'),
               activity.pid,
-              activity.usename,
+              ', logged in as ' || activity.usename,
               ' from ' || host(activity.client_addr),
-              date_trunc('second', activity.backend_start))
+              ' since ' || date_trunc('second', activity.backend_start))
 FROM pg_locks AS lock
 JOIN pg_stat_activity AS activity USING (pid)
 WHERE lock.locktype = 'advisory'

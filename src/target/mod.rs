@@ -43,6 +43,12 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// `text` as an SQL literal.
+pub(crate) fn literal(text: &str) -> String {
+    let escapes = if text.contains('\\') { "E" } else { "" };
+    format!("{escapes}'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
 /// A statement that failed, with what the server says and what to do about it.
 pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> Error {
     use tokio_postgres::error::SqlState;
@@ -61,7 +67,15 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
     }
     let help = match reply.code() {
         code if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-            "give the role the right to create in this database and schema, or log in as another role"
+            "the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on \
+             tables that are there"
+        }
+        code if *code == SqlState::UNDEFINED_COLUMN
+            || *code == SqlState::DATATYPE_MISMATCH
+            || *code == SqlState::UNDEFINED_FUNCTION =>
+        {
+            "a table there has other columns than sparkload's: \
+             make it anew by `sparkload create --drop`, or name another schema"
         }
         code if *code == SqlState::DISK_FULL => {
             "make room on the server's disk and run the load again"

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, CopyInSink};
 
 use super::load::Part;
 use super::publish::{self, Existing};
-use super::{Database, failed, quoted};
+use super::{Database, failed, literal, quoted};
 use crate::encode::{HEADER, TRAILER};
 use crate::error::{Error, Result};
 use crate::report::{Progress, RowCounts};
@@ -30,8 +30,11 @@ const TABLES: &str = include_str!("../sql/tables.sql");
 /// The statements that make their keys.
 const KEYS: &str = include_str!("../sql/keys.sql");
 
-/// The longest schema name that leaves room for the suffix in PostgreSQL's 63 bytes.
-const SCHEMA_BYTES: usize = 50;
+/// The longest schema name that leaves room for `_loading_` and a process id in PostgreSQL's 63 bytes.
+const SCHEMA_BYTES: usize = 44;
+
+/// A COPY is ended after so many bytes: the server's refusal, of a full disk say, is only heard at the end.
+const COPY_BYTES: usize = 256 << 20;
 
 impl PostgresLoad {
     /// Locks `schema`, clears away what a killed load has left, and makes empty tables.
@@ -44,15 +47,17 @@ impl PostgresLoad {
         schema: &str,
         connections: Option<usize>,
     ) -> Result<Self> {
-        if schema.is_empty() || schema.len() > SCHEMA_BYTES {
-            let what = format!("a schema's name has 1 to {SCHEMA_BYTES} bytes: {schema:?}");
-            return Err(Error::config(what));
-        }
+        check_schema_name(schema)?;
         let control = database.connect().await?;
         require_schema(&control, &database, schema).await?;
         lock(&control, schema).await?;
         let run = next_run(&control, schema).await?;
-        let (schema, loading) = (schema.to_owned(), format!("{schema}_loading"));
+        // The server's process is in the name, so that no connection of a load whose lock is lost can write into
+        // the tables of its successor.
+        let what = |cause| failed("can't ask for the server's process", cause);
+        let row = control.query_one("SELECT pg_backend_pid()", &[]).await.map_err(what)?;
+        let loading = format!("{schema}_loading_{}", row.get::<_, i32>(0));
+        let schema = schema.to_owned();
         let wanted = database.connections(connections);
         let mut load = Self { schema, loading, run, connections: vec![control], database };
         match load.prepare(wanted).await {
@@ -67,10 +72,18 @@ impl PostgresLoad {
     /// Makes the tables, and more connections that see them.
     async fn prepare(&mut self, connections: usize) -> Result<()> {
         let what = |cause| failed(format!("can't prepare the schema {}", self.loading), cause);
+        let control = &self.connections[0];
+        let mark = format!("sparkload: a load into {} in progress", self.schema);
+        let left = control.query(include_str!("../sql/left_behind.sql"), &[&mark]).await;
+        for row in left.map_err(what)? {
+            let name = quoted(row.get(0));
+            control.batch_execute(&format!("DROP SCHEMA {name} CASCADE")).await.map_err(what)?;
+        }
         let name = quoted(&self.loading);
         let use_it = format!("SET search_path = {name}");
-        let make = format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}; {use_it}");
-        self.connections[0].batch_execute(&make).await.map_err(what)?;
+        let mark = literal(&mark);
+        let make = format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {mark}; {use_it}");
+        control.batch_execute(&make).await.map_err(what)?;
         self.connections[0].batch_execute(TABLES).await.map_err(what)?;
         for _ in 1..connections {
             let connection = self.database.connect().await?;
@@ -140,6 +153,15 @@ impl PostgresLoad {
     }
 }
 
+/// Refuses a name that the server would refuse or cut.
+pub(super) fn check_schema_name(schema: &str) -> Result<()> {
+    if (1..=SCHEMA_BYTES).contains(&schema.len()) {
+        return Ok(());
+    }
+    let what = format!("a schema's name has 1 to {SCHEMA_BYTES} bytes: {schema:?}");
+    Err(Error::config(what))
+}
+
 async fn require_schema(client: &Client, database: &Database, schema: &str) -> Result<()> {
     const QUERY: &str = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL";
     let what = || format!("can't look for the schema {schema} in {database}");
@@ -201,13 +223,18 @@ async fn write(
         sink.feed(Bytes::from_static(HEADER)).await.map_err(what)?;
         let mut current = Some(part);
         let mut sent = 0;
+        let mut sent_bytes = 0;
         while let Some(Part { rows, reserved }) = current.take() {
+            let bytes = rows.bytes.len();
             sink.feed(Bytes::from(rows.bytes)).await.map_err(what)?;
             drop(reserved);
             progress.add_rows(table, rows.count);
             sent += rows.count;
+            sent_bytes += bytes;
             match parts.recv().await {
-                Ok(part) if part.rows.table == table => current = Some(part),
+                Ok(part) if part.rows.table == table && sent_bytes < COPY_BYTES => {
+                    current = Some(part);
+                }
                 other => next = other.ok(),
             }
         }

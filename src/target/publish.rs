@@ -5,22 +5,20 @@
 //! sees all of the old state or all of the new one. (Swapping the table itself would show an empty one to a
 //! transaction whose snapshot is older than the swap.)
 
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 
-use super::postgres::PostgresLoad;
+use super::postgres::{PostgresLoad, check_schema_name};
 use super::{Database, Target, failed, quoted};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::table::Table;
 
 /// Publishes every table of `loading` in `schema`.
 pub(super) async fn publish(client: &mut Client, schema: &str, loading: &str) -> Result<()> {
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
-    let transaction = client.transaction().await.map_err(what)?;
+    let transaction = begin(client, schema).await.map_err(what)?;
     let mut kept = Vec::new();
-    for table in Table::ALL {
-        if !move_missing(&transaction, table, schema, loading).await? {
-            kept.push(Change::new(table, schema, loading));
-        }
+    for table in move_missing(&transaction, schema, loading).await?.kept {
+        kept.push(Change::new(table, schema, loading));
     }
     for change in &kept {
         change.run(&transaction, &change.lock()).await?;
@@ -32,6 +30,9 @@ pub(super) async fn publish(client: &mut Client, schema: &str, loading: &str) ->
     }
     for change in kept.iter().rev() {
         change.run(&transaction, &change.delete()).await?;
+    }
+    for change in &kept {
+        change.verify(&transaction).await?;
     }
     transaction.commit().await.map_err(what)
 }
@@ -52,6 +53,7 @@ pub enum Existing {
 /// The target can't be reached, a right is missing, or a view or foreign key depends on a table that is to be
 /// dropped.
 pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
+    check_schema_name(schema)?;
     let database = Database::open(target).await?;
     let client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
@@ -76,10 +78,10 @@ pub(super) async fn publish_empty(
     existing: Existing,
 ) -> Result<Vec<Table>> {
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
-    let transaction = client.transaction().await.map_err(what)?;
-    let mut made = Vec::new();
-    for table in Table::ALL {
-        if existing == Existing::Drop {
+    let transaction = begin(client, schema).await.map_err(what)?;
+    if existing == Existing::Drop {
+        // Facts before the dimensions that they refer to.
+        for table in Table::ALL.into_iter().rev() {
             let what = |cause| {
                 failed(format!("can't drop {table} in the schema {schema}"), cause)
                     .with_help("drop what depends on it first")
@@ -87,33 +89,74 @@ pub(super) async fn publish_empty(
             let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
             transaction.batch_execute(&drop).await.map_err(what)?;
         }
-        if move_missing(&transaction, table, schema, loading).await? {
-            made.push(table);
-        }
     }
+    let moved = move_missing(&transaction, schema, loading).await?.moved;
     transaction.commit().await.map_err(what)?;
-    Ok(made)
+    Ok(moved)
 }
 
-async fn move_missing(
+/// Begins a transaction that sees the live tables, whatever the role's own settings are.
+async fn begin<'a>(
+    client: &'a mut Client,
+    schema: &str,
+) -> Result<Transaction<'a>, tokio_postgres::Error> {
+    let isolation = IsolationLevel::ReadCommitted;
+    let transaction =
+        client.build_transaction().isolation_level(isolation).read_only(false).start().await?;
+    // Triggers on the tables look their names up here.
+    let path = format!("SET LOCAL search_path = {}, public", quoted(schema));
+    transaction.batch_execute(&path).await?;
+    Ok(transaction)
+}
+
+/// Which tables were moved into place, and which were there.
+#[derive(Default)]
+struct Moved {
+    moved: Vec<Table>,
+    kept: Vec<Table>,
+}
+
+/// Moves the tables of `loading` to where they are missing in `schema`.
+async fn move_missing(transaction: &Transaction<'_>, schema: &str, loading: &str) -> Result<Moved> {
+    let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
+    let mut tables = Moved::default();
+    for table in Table::ALL {
+        let live = qualified(schema, table);
+        let exists = "SELECT to_regclass($1) IS NOT NULL";
+        if transaction.query_one(exists, &[&live]).await.map_err(what)?.get(0) {
+            tables.kept.push(table);
+            continue;
+        }
+        let new = qualified(loading, table);
+        let set_schema = format!("ALTER TABLE {new} SET SCHEMA {}", quoted(schema));
+        transaction.batch_execute(&set_schema).await.map_err(what)?;
+        tables.moved.push(table);
+    }
+    if !tables.moved.is_empty() {
+        grant_defaults(transaction, &tables.moved, schema, loading).await.map_err(what)?;
+    }
+    Ok(tables)
+}
+
+/// Grants on moved tables what `schema` grants by default on those that are made in it.
+async fn grant_defaults(
     transaction: &Transaction<'_>,
-    table: Table,
+    tables: &[Table],
     schema: &str,
     loading: &str,
-) -> Result<bool> {
-    let what = |cause| failed(format!("can't create {table} in the schema {schema}"), cause);
-    let live = qualified(schema, table);
-    let exists = transaction
-        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&live])
-        .await
-        .map_err(what)?;
-    if exists.get(0) {
-        return Ok(false);
+) -> Result<(), tokio_postgres::Error> {
+    // What the defaults are is best asked of a table that is made there.
+    let probe = format!("{}.{}", quoted(schema), quoted(loading));
+    transaction.batch_execute(&format!("CREATE TABLE {probe} ()")).await?;
+    let grants = transaction.query(include_str!("../sql/grants.sql"), &[&probe]).await?;
+    transaction.batch_execute(&format!("DROP TABLE {probe}")).await?;
+    let tables: Vec<String> = tables.iter().map(|table| qualified(schema, *table)).collect();
+    for grant in grants {
+        let (privilege, grantee): (String, String) = (grant.get(0), grant.get(1));
+        let grant = format!("GRANT {privilege} ON {} TO {grantee}", tables.join(", "));
+        transaction.batch_execute(&grant).await?;
     }
-    let new = qualified(loading, table);
-    let set_schema = format!("ALTER TABLE {new} SET SCHEMA {}", quoted(schema));
-    transaction.batch_execute(&set_schema).await.map_err(what)?;
-    Ok(true)
+    Ok(())
 }
 
 fn qualified(schema: &str, table: Table) -> String {
@@ -135,6 +178,20 @@ impl Change {
     async fn run(&self, transaction: &Transaction<'_>, statement: &str) -> Result<()> {
         let what = |cause| failed(format!("can't publish {}", self.table), cause);
         transaction.batch_execute(statement).await.map_err(what)
+    }
+
+    /// Sees to it that the live table holds as many rows as it should: one without a key may hold some twice.
+    async fn verify(&self, transaction: &Transaction<'_>) -> Result<()> {
+        let Self { table, live, new } = self;
+        let what = |cause| failed(format!("can't count the rows of {table}"), cause);
+        let count = format!("SELECT (SELECT count(*) FROM {live}) - (SELECT count(*) FROM {new})");
+        let surplus: i64 = transaction.query_one(&count, &[]).await.map_err(what)?.get(0);
+        if surplus == 0 {
+            return Ok(());
+        }
+        Err(Error::target(format!("{table} would hold {surplus} rows more than it should"))
+            .because("rows stand in it twice, or a trigger or rule changes what is written")
+            .with_help("make the tables anew by `sparkload create --drop`"))
     }
 
     /// Keeps writers out, not readers.

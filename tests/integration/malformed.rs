@@ -24,6 +24,10 @@ fn told(error: &Error, secrets: &[(&str, &str)]) -> String {
     for (from, to) in secrets {
         text = text.replace(from, to);
     }
+    if let Some((before, after)) = text.split_once("_loading_") {
+        let after = after.trim_start_matches(|character: char| character.is_ascii_digit());
+        text = format!("{before}_loading_PID{after}");
+    }
     text
 }
 
@@ -47,7 +51,7 @@ async fn fail(database: &Database, change: impl FnOnce(&mut Config)) -> Error {
     change(&mut config);
     let error = sparkload::load(&config).await.unwrap_err();
     similar_asserts::assert_eq!(tables(database).await, before, "after {error}");
-    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading'";
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading%'";
     assert_eq!(database.query(left), [[Some("0".to_owned())]], "left after {error}");
     error
 }
@@ -332,12 +336,12 @@ async fn a_target_that_refuses_is_named_and_told_without_secrets() {
     no right to create
     error: can't read load_objects of the schema public
     because: ERROR: permission denied for table load_objects (SQLSTATE 42501)
-    help: give the role the right to create in this database and schema, or log in as another role
+    help: the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 
     no right to create a schema
-    error: can't prepare the schema public_loading
+    error: can't prepare the schema public_loading_PID
     because: ERROR: permission denied for database DB (SQLSTATE 42501)
-    help: give the role the right to create in this database and schema, or log in as another role
+    help: the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 
     no such schema
     error: there is no schema nowhere in postgres://sparkload@127.0.0.1:PORT/DB

@@ -13,6 +13,8 @@ use crate::tables::{config, fixture, load, table, tables, target};
 async fn views_grants_and_foreign_keys_survive_a_load() {
     let database = postgres::server().database();
     let target = target(&database.url());
+    database
+        .query("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO pg_monitor");
     let made = sparkload::create(&target, "public", Existing::Keep).await.unwrap();
     assert_eq!(made, Table::ALL);
     assert_eq!(sparkload::create(&target, "public", Existing::Keep).await.unwrap(), []);
@@ -22,7 +24,8 @@ async fn views_grants_and_foreign_keys_survive_a_load() {
          ALTER TABLE songplays ADD FOREIGN KEY (song_id) REFERENCES songs;
          ALTER TABLE songplays ADD FOREIGN KEY (start_time) REFERENCES time;
          CREATE INDEX ON songplays (user_id);
-         GRANT SELECT ON songplays TO PUBLIC",
+         GRANT SELECT ON songplays TO PUBLIC;
+         CREATE SCHEMA public_loading",
     );
     let oids = "SELECT string_agg(oid::text, ' ' ORDER BY relname) FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace";
@@ -37,13 +40,50 @@ async fn views_grants_and_foreign_keys_survive_a_load() {
         assert_eq!(database.query(sum), [[Some("t".to_owned())]]);
     }
     assert_eq!(database.query(oids), before);
-    let grants = "SELECT has_table_privilege('pg_monitor', 'songplays', 'SELECT')";
-    assert_eq!(database.query(grants), [[Some("t".to_owned())]]);
+    let grants = "SELECT has_table_privilege('pg_monitor', 'users', 'SELECT'),
+                         has_table_privilege('pg_signal_backend', 'songplays', 'SELECT'),
+                         has_table_privilege('pg_signal_backend', 'users', 'SELECT')";
+    let expected = ["t", "t", "f"].map(|text| Some(text.to_owned()));
+    assert_eq!(database.query(grants), [expected]);
 
     let (fresh, _) = load(&fixture("sparkify"), |_| {}).await;
     similar_asserts::assert_eq!(tables(&database).await, tables(&fresh).await);
-    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading'";
-    assert_eq!(database.query(left), [[Some("0".to_owned())]]);
+    // Nothing is left of the loads, and what only looks like it is left alone.
+    let left = "SELECT string_agg(nspname, ' ') FROM pg_namespace WHERE nspname LIKE '%loading%'";
+    assert_eq!(database.query(left), [[Some("public_loading".to_owned())]]);
+
+    let error = sparkload::create(&target, "public", Existing::Drop).await.unwrap_err();
+    assert_eq!(error.to_string(), "can't drop songplays in the schema public");
+    database.query("DROP VIEW plays");
+    assert_eq!(sparkload::create(&target, "public", Existing::Drop).await.unwrap(), Table::ALL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_stand_twice_are_found_and_nothing_is_published() {
+    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
+    database.query("INSERT INTO staging_events SELECT * FROM staging_events WHERE record_no = 1");
+    let before = tables(&database).await;
+    let error = sparkload::load(&config(&fixture("sparkify"), &database)).await.unwrap_err();
+    assert_eq!(error.to_string(), "staging_events would hold 12 rows more than it should");
+    similar_asserts::assert_eq!(tables(&database).await, before);
+    sparkload::create(&target(&database.url()), "public", Existing::Drop).await.unwrap();
+    sparkload::load(&config(&fixture("sparkify"), &database)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_of_the_role_and_triggers_do_not_disturb_a_load() {
+    let (database, _) = load(&fixture("dirty"), |config| config.max_errors = 1000).await;
+    database.query(&format!(
+        "ALTER DATABASE {} SET default_transaction_isolation = 'serializable';
+         ALTER DATABASE {0} SET default_transaction_read_only = off;
+         CREATE TABLE audit (what TEXT);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO audit VALUES (TG_TABLE_NAME); RETURN NULL; END $$;
+         CREATE TRIGGER note AFTER INSERT ON users EXECUTE FUNCTION note()",
+        database.name()
+    ));
+    sparkload::load(&config(&fixture("sparkify"), &database)).await.unwrap();
+    assert_eq!(database.query("TABLE audit"), [[Some("users".to_owned())]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +167,7 @@ async fn dropped_or_killed_loads_leave_the_old_state_and_the_next_one_cleans_up(
     }
     result.unwrap();
     similar_asserts::assert_eq!(tables(&database).await, before);
-    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading'";
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading%'";
     assert_eq!(database.query(left), [[Some("0".to_owned())]]);
 }
 
