@@ -32,7 +32,7 @@ format: ## check that the code is formatted
 	$(CARGO) fmt --check
 
 lint: ## run clippy with warnings denied, with all features and with none
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --locked --lib --no-default-features -- -D warnings
 
 docs: ## build the documentation with warnings denied

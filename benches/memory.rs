@@ -178,7 +178,7 @@ fn write_logs(folder: &Path, events: u64) -> io::Result<u64> {
         for event in events * file / LOG_FILES..events * (file + 1) / LOG_FILES {
             let ts = FIRST_MS + MONTH_MS / events * event + random.below(1000);
             let user = random.below(USERS);
-            let level = if user % 4 == 0 { "paid" } else { "free" };
+            let level = if user.is_multiple_of(4) { "paid" } else { "free" };
             let (first_name, last_name) = (user % 83, user / 7);
             let (city, session) = (user % 97, user * 100 + event % 100);
             let agent = AGENTS[user as usize % AGENTS.len()];

@@ -35,8 +35,8 @@
 //! makes blocks of whole records of them; `record` makes typed records of those, or rejects; `star` knows the
 //! rules of the model; `table` the columns; `encode` the bytes that a database reads; `transform` is the work on
 //! one block, through all of these; `target` holds a load in progress and publishes it. `decode`, `record`,
-//! `star`, `table`, `encode` and `transform` know neither network nor runtime. The library reads no environment,
-//! prints nothing and never exits: that is the program's part.
+//! `star`, `table`, `encode` and `transform` know neither network nor runtime. The library reads no
+//! environment of its own, prints nothing and never exits: that is the program's part.
 //!
 //! # Features
 //!

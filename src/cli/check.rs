@@ -15,7 +15,8 @@ use super::settings;
 use super::target::Target;
 
 pub async fn run(job: settings::Check) -> Result<ExitCode, Failure> {
-    let settings::Check { target: Target { database, schema }, output } = job;
+    let settings::Check { target, output } = job;
+    let Target { database, schema } = target.existing()?;
     let checks = sparkload::check(&database, &schema).await?;
     match output {
         Output::Json => output::json(&checks)?,

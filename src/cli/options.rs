@@ -143,7 +143,7 @@ pub struct Tuning {
     #[arg(long, value_name = "SIZE", hide_short_help = true, value_parser = size::parse)]
     pub memory: Option<usize>,
 
-    /// How many objects are read at once [default: 32]
+    /// How many objects of each kind are read at once [default: 32]
     #[arg(long, value_name = "COUNT", hide_short_help = true)]
     pub fetches: Option<usize>,
 

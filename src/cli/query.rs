@@ -18,8 +18,9 @@ use super::target::Target;
 pub async fn run(job: Query) -> Result<ExitCode, Failure> {
     match job {
         Query::List(output) => list(output)?,
-        Query::Run { target: Target { database, schema }, query, output } => {
+        Query::Run { target, query, output } => {
             let named = find(&query)?;
+            let Target { database, schema } = target.existing()?;
             let sql = named.map_or(query.as_str(), |named| named.sql);
             let rows = sparkload::query(&database, &schema, sql).await?;
             let mut out = BufWriter::new(io::stdout().lock());

@@ -24,6 +24,19 @@ impl Target {
     }
 }
 
+impl Target {
+    /// The target, if it is to be asked something: an embedded database that isn't there is not made for that.
+    pub fn existing(self) -> Result<Self> {
+        match &self.database {
+            sparkload::Target::Embedded(path) if !path.exists() => {
+                Err(Error::config(format!("there is no database {}", path.display()))
+                    .with_help("run `sparkload load` first, or name a server with --target"))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
 /// Tells a server from a directory.
 ///
 /// A lone word could be either (for psql it is a database, for a shell a directory), so that it is neither.
