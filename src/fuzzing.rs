@@ -127,7 +127,6 @@ fn whole(record: &[u8]) -> Piece {
     let object = Object {
         id: 1,
         name: Arc::from("object"),
-        key: String::new(),
         size: record.len() as u64,
         etag: Arc::from("etag"),
         compression: Compression::Plain,

@@ -88,8 +88,6 @@ pub(crate) struct Object {
     pub id: u32,
     /// `s3://bucket/key`, or the path of a file.
     pub name: Arc<str>,
-    /// Its key in the bucket, or what a file's would be there.
-    pub key: String,
     pub size: u64,
     /// S3's ETag, or a file's time of change.
     pub etag: Arc<str>,
@@ -100,6 +98,7 @@ pub(crate) struct Object {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub name: String,
+    /// Its key in the bucket, or what a file's would be there.
     pub key: String,
     pub size: u64,
     pub etag: String,
@@ -184,12 +183,12 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
         Location::S3 { prefix, .. } => {
             let store = Store::open(location, options).await?;
             let found = store.list().await?.into_iter().find(|entry| entry.key == *prefix);
-            let Some(Entry { name, key, size, etag }) = found else {
+            let Some(Entry { name, size, etag, .. }) = found else {
                 return Err(Error::config(format!("there is no JSONPaths file {location}"))
                     .with_help("give --jsonpaths a file, or s3://bucket/key"));
             };
             let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
-            let object = Object { id: 0, name, key, size, etag, compression };
+            let object = Object { id: 0, name, size, etag, compression };
             let mut body = store.read(&object).await?;
             let mut bytes = Vec::new();
             while let Some(more) = body.next().await? {

@@ -113,12 +113,13 @@ impl Bucket {
     }
 
     pub async fn read(&self, object: &Object) -> Result<ObjectBody> {
+        let key = object.name.strip_prefix(&self.name("")).unwrap_or(&object.name);
         let etag = Some(object.etag.to_string()).filter(|etag| !etag.is_empty());
         let sent = self
             .client
             .get_object()
             .bucket(&self.bucket)
-            .key(&object.key)
+            .key(key)
             .set_if_match(etag)
             .set_request_payer(self.request_payer.clone())
             .send()

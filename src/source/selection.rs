@@ -93,7 +93,7 @@ impl Listing {
                 skipped.empty += 1;
             } else {
                 let (name, etag) = (name.into(), etag.into());
-                listing.objects.push(Object { id: next_id, name, key, size, etag, compression });
+                listing.objects.push(Object { id: next_id, name, size, etag, compression });
                 next_id += 1;
             }
         }
@@ -126,12 +126,12 @@ mod tests {
         ];
         let globs = Globs::new(&[], &["*/old/*".to_owned()]).unwrap();
         let listing = Listing::new(entries.iter().map(entry).collect(), &globs, 7);
-        let found: Vec<_> = listing.objects.iter().map(|o| (o.id, o.key.as_str())).collect();
+        let found: Vec<_> = listing.objects.iter().map(|o| (o.id, &*o.name)).collect();
         let expected = [
-            (7, "log_data/a.ndjson.gz"),
-            (8, "log_data/b.json"),
-            (9, "log_data/c.jsonl.zst"),
-            (10, "log_data/d.json.bz2"),
+            (7, "s3://b/log_data/a.ndjson.gz"),
+            (8, "s3://b/log_data/b.json"),
+            (9, "s3://b/log_data/c.jsonl.zst"),
+            (10, "s3://b/log_data/d.json.bz2"),
         ];
         assert_eq!(found, expected);
         let skipped = Skipped { empty: 1, folders: 1, other_suffix: 2, excluded: 1 };
