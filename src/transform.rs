@@ -86,6 +86,12 @@ impl Logs {
     pub fn transform(&self, pieces: &[Piece], listening: &mut Listening) -> Outcome {
         let mut staged = Rows::new(Table::StagingEvents);
         let mut plays = Rows::new(Table::Songplays);
+        // What the rows take of real events: room for it at once keeps the allocator without holes.
+        let bytes: usize = pieces.iter().map(|piece| piece.block.bytes.len()).sum();
+        plays.bytes.reserve(bytes / 2);
+        if self.staging {
+            staged.bytes.reserve(bytes);
+        }
         let mut outcome = each_record(pieces, |record, place| {
             let text = self.reader.text(record)?;
             let event = self.reader.read(&text)?;

@@ -102,16 +102,20 @@ impl Cutter {
     fn cut(&mut self, end_of_text: bool) -> Option<Block> {
         let limit = self.block_bytes.div_ceil(BYTES_PER_FRAME);
         let (frames, length) = self.framer.frame(&self.text, end_of_text, limit);
-        let rest = self.text[length..].to_vec();
-        let mut bytes = mem::replace(&mut self.text, rest);
-        bytes.truncate(length);
+        let left = self.text.len() - length;
         self.wanted = if frames.len() >= limit {
             // There may be more records in what is left.
-            self.block_bytes.min(self.text.len())
+            self.block_bytes.min(left)
         } else {
             // A record larger than a block is looked at again only when twice as much of it is there.
-            self.block_bytes.max(2 * self.text.len())
+            self.block_bytes.max(2 * left)
         };
+        // Room for a whole block at once: grown bit by bit, blocks leave the allocator with holes (4 million events
+        // took a third more memory than 1 million).
+        let mut rest = Vec::with_capacity(if end_of_text { left } else { self.wanted.max(left) });
+        rest.extend_from_slice(&self.text[length..]);
+        let mut bytes = mem::replace(&mut self.text, rest);
+        bytes.truncate(length);
         let lines = count_newlines(&bytes);
         let block = Block {
             first_record: self.next_record,
@@ -274,6 +278,32 @@ mod tests {
         let blocks = cut("{}\n1\n".repeat(1000).as_bytes(), usize::MAX, limits);
         assert!(blocks.iter().all(|block| block.frames.len() <= 17));
         assert_eq!(records(&blocks).len(), 2000);
+    }
+
+    #[test]
+    fn what_is_too_long_is_so_in_any_pieces_and_blanks_do_not_grow() {
+        let texts = [
+            "{]{}\n{}",
+            "{\"a\":{}\n{}",
+            "x            \n{}",
+            "{            \n{}",
+            "{}                                \n{}",
+            "{}                                x}\n{}",
+            "[                                {}]",
+            "[                                1]\n{}",
+            "[                                ",
+            "{xxxxxxxxx}         x\n{}",
+            "[{},xxxxxxxxxxx]            \n{}",
+        ];
+        for text in texts {
+            let whole = Limits { block_bytes: 1 << 20, max_record_bytes: 8 };
+            let expected = records(&cut(text.as_bytes(), usize::MAX, whole));
+            for (block_bytes, piece) in [(1, 1), (1, 2), (3, 5), (8, 1), (9, 3), (12, 7)] {
+                let blocks = cut(text.as_bytes(), piece, Limits { block_bytes, ..whole });
+                assert_eq!(records(&blocks), expected, "{text:?} in pieces of {piece}");
+                assert!(blocks.iter().all(|block| block.bytes.len() <= 16), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -256,8 +256,10 @@ impl Framer {
             let next = skip_blanks(text, open.scanned);
             open.scanned = next;
             match text.get(next) {
-                // Not worth holding on to so much of nothing.
-                _ if next - length > self.max_record => return Some(length),
+                // Not worth holding on to so much of nothing. A record that is too long holds on to nothing.
+                _ if next > self.max_record && length <= self.max_record && !open.dropped => {
+                    return Some(length);
+                }
                 Some(b'\n' | b'{') => return Some(length),
                 None if end_of_text => return Some(length),
                 None => return None,
