@@ -1,7 +1,10 @@
 //! Order and concurrency never matter.
 
-use sparkload::Config;
+use std::path::Path;
 
+use sparkload::{Config, S3Options, Source};
+
+use crate::support::s3::S3;
 use crate::tables::{fixture, load, tables};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,5 +30,28 @@ async fn no_setting_of_speed_changes_a_table() {
     for (name, change) in settings {
         let (database, _) = load(&fixture("sparkify"), change).await;
         similar_asserts::assert_eq!(tables(&database).await, expected, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_order_of_arrival_changes_a_table() {
+    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
+    let expected = tables(&database).await;
+    let server = S3::start();
+    server.put_directory("music", "", &fixture("sparkify"));
+    let s3 = S3Options {
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: Some(server.endpoint()),
+        no_sign_request: true,
+        ..S3Options::default()
+    };
+    for seed in 1..=6 {
+        server.set_shuffle(seed);
+        let source = Source { s3: s3.clone(), ..Source::at("s3://music").unwrap() };
+        let (database, _) = load(Path::new("unused"), |config| {
+            (config.source, config.fetches, config.block_bytes) = (source, 64, 1000);
+        })
+        .await;
+        similar_asserts::assert_eq!(tables(&database).await, expected, "seed {seed}");
     }
 }

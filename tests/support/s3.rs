@@ -17,7 +17,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use hyper::service::service_fn;
@@ -130,6 +130,11 @@ impl S3 {
         self.state.page_size.store(keys.clamp(1, PAGE_SIZE), Ordering::Relaxed);
     }
 
+    /// Holds each answer back for up to 30 ms, so that objects arrive in an order of the `seed`'s.
+    pub fn set_shuffle(&self, seed: u64) {
+        self.state.shuffle.store(seed, Ordering::Relaxed);
+    }
+
     /// Refuses readers of this bucket who do not say that they pay for their requests.
     pub fn set_requester_pays(&self, bucket: &str) {
         self.state.change(bucket, |it| it.requester_pays = true);
@@ -205,6 +210,12 @@ impl Server {
         let host = request.headers().get("host").and_then(|host| host.to_str().ok());
         let operation = Operation::of(request.method(), request.uri(), host);
         self.state.requests[operation as usize].fetch_add(1, Ordering::Relaxed);
+        let seed = self.state.shuffle.load(Ordering::Relaxed);
+        if seed != 0 {
+            let mut hasher = DefaultHasher::new();
+            (seed, request.uri().path()).hash(&mut hasher);
+            tokio::time::sleep(Duration::from_millis(hasher.finish() % 30)).await;
+        }
         self.service.call(request.map(Body::from)).await
     }
 }
@@ -245,13 +256,20 @@ impl S3Auth for Keys {
 struct State {
     buckets: RwLock<HashMap<String, Bucket>>,
     page_size: AtomicUsize,
+    /// 0: answers come as fast as they can.
+    shuffle: AtomicU64,
     requests: [AtomicU64; Operation::COUNT],
 }
 
 impl Default for State {
     fn default() -> Self {
         let page_size = AtomicUsize::new(PAGE_SIZE);
-        State { buckets: RwLock::default(), page_size, requests: Default::default() }
+        State {
+            page_size,
+            buckets: Default::default(),
+            shuffle: Default::default(),
+            requests: Default::default(),
+        }
     }
 }
 
