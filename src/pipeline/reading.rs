@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::decode::{Compression, Cutter, Limits};
+use crate::decode::{Block, Compression, Cutter, Limits};
 use crate::error::{Error, Result};
 use crate::report::Progress;
 use crate::source::{Object, Store};
@@ -96,25 +96,38 @@ impl Reading {
                 .because(cause)
                 .with_help("upload the object again, or leave it out with --exclude")
         };
-        let mut reserved = self.reserve(&object).await;
+        let mut reserved = Some(self.reserve(&object).await);
         let mut body = self.store.read(&object).await?;
         let mut cutter = Cutter::new(object.compression, self.limits);
         while let Some(mut bytes) = body.next().await? {
             self.progress.bytes.add(bytes.len() as u64);
             while let Some(block) = cutter.push(&mut bytes).map_err(broken)? {
-                let piece = Piece { object: object.clone(), block };
-                // Nobody takes pieces any more when the load has failed; the error is on its way.
-                let _ = pieces.send(Reserved { piece, reserved }).await;
-                reserved = self.reserve(&object).await;
+                self.send(&object, block, reserved.take(), &pieces).await;
+                reserved = Some(self.reserve(&object).await);
             }
         }
         while let Some(block) = cutter.finish().map_err(broken)? {
-            let piece = Piece { object: object.clone(), block };
-            let _ = pieces.send(Reserved { piece, reserved }).await;
-            reserved = self.reserve(&object).await;
+            self.send(&object, block, reserved.take(), &pieces).await;
         }
         self.progress.objects.add(1);
         Ok(())
+    }
+
+    /// Sends `block` with what is reserved for it, or with what it still has to wait for.
+    async fn send(
+        &self,
+        object: &Arc<Object>,
+        block: Block,
+        reserved: Option<OwnedSemaphorePermit>,
+        pieces: &mpsc::Sender<Reserved>,
+    ) {
+        let reserved = match reserved {
+            Some(reserved) => reserved,
+            None => self.reserve(object).await,
+        };
+        let piece = Piece { object: object.clone(), block };
+        // Nobody takes pieces any more when the load has failed; the error is on its way.
+        let _ = pieces.send(Reserved { piece, reserved }).await;
     }
 
     /// Reserves memory for the next block of `object`.

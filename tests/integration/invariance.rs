@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use sparkload::{Config, S3Options, Source};
+use sparkload::Config;
 
+use crate::sources::bucket;
 use crate::support::s3::S3;
 use crate::tables::{fixture, load, tables};
 
@@ -39,15 +40,9 @@ async fn no_order_of_arrival_changes_a_table() {
     let expected = tables(&database).await;
     let server = S3::start();
     server.put_directory("music", "", &fixture("sparkify"));
-    let s3 = S3Options {
-        region: Some("us-east-1".to_owned()),
-        endpoint_url: Some(server.endpoint()),
-        no_sign_request: true,
-        ..S3Options::default()
-    };
     for seed in 1..=6 {
         server.set_shuffle(seed);
-        let source = Source { s3: s3.clone(), ..Source::at("s3://music").unwrap() };
+        let source = bucket(&server, "s3://music");
         let (database, _) = load(Path::new("unused"), |config| {
             (config.source, config.fetches, config.block_bytes) = (source, 64, 1000);
         })

@@ -4,8 +4,9 @@ use std::error::Error as _;
 use std::fs;
 use std::path::Path;
 
-use sparkload::{Config, Error, S3Credentials, S3Options, Source};
+use sparkload::{Config, Error, S3Credentials, Source};
 
+use crate::sources::bucket;
 use crate::support::postgres::{self, Database};
 use crate::support::s3::{ACCESS_KEY, S3};
 use crate::tables::{config, fixture, tables, target};
@@ -207,20 +208,13 @@ async fn a_source_that_cannot_be_read_is_named() {
     let public = S3::start();
     public.put_directory("music", "", &fixture("sparkify"));
     let database = postgres::server().database();
-    let options = |server: &S3| S3Options {
-        region: Some("us-east-1".to_owned()),
-        endpoint_url: Some(server.endpoint()),
-        no_sign_request: true,
-        ..S3Options::default()
-    };
-    let s3 = |server: &S3, base: &str| Source { s3: options(server), ..Source::at(base).unwrap() };
-    let mut wrong_secret = s3(&server, "s3://music");
+    let mut wrong_secret = bucket(&server, "s3://music");
     wrong_secret.s3.no_sign_request = false;
     wrong_secret.s3.credentials = Some(S3Credentials {
         access_key_id: ACCESS_KEY.to_owned(),
         secret_access_key: "not the secret".to_owned().into(),
     });
-    let mut nowhere = s3(&public, "s3://music");
+    let mut nowhere = bucket(&public, "s3://music");
     nowhere.s3.endpoint_url = Some("http://127.0.0.1:1".to_owned());
     let empty = tempfile::tempdir().unwrap();
     fs::create_dir_all(empty.path().join("song_data")).unwrap();
@@ -229,9 +223,9 @@ async fn a_source_that_cannot_be_read_is_named() {
     let cases = [
         ("no directory", Source::at("/nowhere/at/all").unwrap()),
         ("an empty directory", Source::at(empty.path().to_str().unwrap()).unwrap()),
-        ("an empty prefix", s3(&public, "s3://music/nothing")),
-        ("no such bucket", s3(&public, "s3://musik")),
-        ("unsigned", s3(&server, "s3://music")),
+        ("an empty prefix", bucket(&public, "s3://music/nothing")),
+        ("no such bucket", bucket(&public, "s3://musik")),
+        ("unsigned", bucket(&server, "s3://music")),
         ("a wrong secret", wrong_secret),
         ("nobody there", nowhere),
     ];

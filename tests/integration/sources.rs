@@ -19,7 +19,8 @@ fn options(server: &S3) -> S3Options {
     }
 }
 
-fn bucket(server: &S3, base: &str) -> Source {
+/// The songs and logs under `base` on `server`, read without credentials.
+pub fn bucket(server: &S3, base: &str) -> Source {
     Source { s3: options(server), ..Source::at(base).unwrap() }
 }
 
