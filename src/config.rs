@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::record::Format;
 use crate::report::Progress;
+use crate::retry::Retry;
 use crate::source::Source;
 use crate::star::Matching;
 use crate::target::Target;
@@ -27,12 +29,18 @@ pub struct Config {
     pub matched_only: bool,
     /// Fills `staging_events` and `staging_songs` too; otherwise they end up empty.
     pub staging: bool,
+    /// Reads every object again, and drops the rows of those that have gone from the source.
+    pub full_refresh: bool,
     /// How many rejected records a load tolerates; one more and nothing is published.
     pub max_errors: u64,
     /// Writes each reject, with its whole raw record, to this file as NDJSON.
     pub rejects: Option<PathBuf>,
     /// Reads and checks everything but writes nothing to the target.
     pub dry_run: bool,
+    /// How long to wait for another load of the same schema to end; `None` fails at once.
+    pub wait: Option<Duration>,
+    /// When to give up on what fails for now.
+    pub retry: Retry,
     /// Bounds the bytes in flight between the source and the target.
     pub memory: usize,
     /// How many objects of each kind are read at once.
@@ -58,9 +66,12 @@ impl Config {
             matching: Matching::default(),
             matched_only: false,
             staging: true,
+            full_refresh: false,
             max_errors: 0,
             rejects: None,
             dry_run: false,
+            wait: None,
+            retry: Retry::default(),
             memory: 128 << 20,
             fetches: 32,
             connections: None,
@@ -76,6 +87,9 @@ impl Config {
         let wrong = |what: &str| Err(Error::config(what));
         if self.fetches == 0 || self.connections == Some(0) || self.threads == Some(0) {
             return wrong("fetches, connections and threads are at least 1");
+        }
+        if self.retry.attempts == 0 {
+            return wrong("at least one attempt is made");
         }
         if !(1..=MAX_BLOCK_BYTES).contains(&self.block_bytes) {
             return wrong("a block has between 1 byte and 256 MiB");

@@ -16,6 +16,7 @@ pub struct Error {
     what: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
     help: Option<String>,
+    starts_over: bool,
 }
 
 /// Where an [`Error`] comes from.
@@ -30,11 +31,13 @@ pub enum ErrorKind {
     Data,
     /// The target can't be reached, or refuses a statement.
     Target,
+    /// The load was told to stop.
+    Interrupted,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), cause: None, help: None }
+        Self { kind, what: what.into(), cause: None, help: None, starts_over: false }
     }
 
     /// A setting that can't be used; the front reports it as wrong usage.
@@ -54,6 +57,10 @@ impl Error {
         Self::new(ErrorKind::Target, what)
     }
 
+    pub(crate) fn interrupted(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted, what)
+    }
+
     pub(crate) fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
@@ -63,6 +70,16 @@ impl Error {
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Marks an error that a load gets over by starting over: some of what it has read is worth nothing any more.
+    pub(crate) fn starting_over(mut self) -> Self {
+        self.starts_over = true;
+        self
+    }
+
+    pub(crate) fn starts_over(&self) -> bool {
+        self.starts_over
     }
 
     /// Where the error comes from.

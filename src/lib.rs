@@ -55,6 +55,7 @@ mod pipeline;
 mod query;
 mod record;
 mod report;
+mod retry;
 mod source;
 mod star;
 mod table;
@@ -70,6 +71,7 @@ pub use record::{Format, JsonPaths, Reject};
 pub use report::{
     Amount, Counter, EventBooks, Objects, Phase, Progress, Report, SongBooks, Stage, TableRows,
 };
+pub use retry::Retry;
 pub use source::{Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};
 pub use star::Matching;
 pub use table::Table;
