@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
 use crate::encode::Rows;
 use crate::record::{EventReader, Format, Reject, SongReader};
-use crate::source::Object;
+use crate::source::{Kind, Object};
 use crate::star::{Catalog, Matching};
 use crate::table::Table;
 use crate::table::load_errors::LoadError;
@@ -100,8 +100,8 @@ pub struct Transformed {
 pub fn event(record: &[u8], format: &Format) -> Transformed {
     let logs = Logs {
         reader: EventReader::new(format),
-        songs: Catalog::default().match_index(Matching::default()),
         staging: true,
+        songs: Some(Catalog::default().match_index(Matching::default())),
         matched_only: false,
     };
     let mut listening = Listening::default();
@@ -113,7 +113,7 @@ pub fn event(record: &[u8], format: &Format) -> Transformed {
 
 /// Loads `record` as an object that holds one song.
 pub fn song(record: &[u8], format: &Format) -> Transformed {
-    let songs = Songs { reader: SongReader::new(format), staging: true };
+    let songs = Songs { reader: SongReader::new(format), staging: true, star: true };
     let mut catalog = Catalog::default();
     let mut transformed = transformed(songs.transform(&[whole(record)], &mut catalog));
     transformed.add(Table::Songs, |rows| catalog.songs().for_each(|row| rows.push(&row)));
@@ -126,6 +126,8 @@ fn whole(record: &[u8]) -> Piece {
         crate::decode::Frame { start: 0, end: record.len() as u32, kind: FrameKind::Record };
     let object = Object {
         id: 1,
+        rank: 0,
+        kind: Kind::Logs,
         name: Arc::from("object"),
         size: record.len() as u64,
         etag: Arc::from("etag"),
@@ -138,11 +140,11 @@ fn whole(record: &[u8]) -> Piece {
         first_line: 1,
         offset: 0,
     };
-    Piece { object: Arc::new(object), block }
+    Piece { object: Arc::new(object), block, last: true }
 }
 
 fn transformed(outcome: Outcome) -> Transformed {
-    let Outcome { rows, mut rejects, counts: _, plays: _ } = outcome;
+    let Outcome { rows, mut rejects, counts: _ } = outcome;
     let rows = rows.into_iter().map(|Rows { table, bytes, count: _ }| (table, bytes)).collect();
     let mut transformed = Transformed { rows, reject: rejects.pop() };
     if let Some(reject) = transformed.reject.clone() {

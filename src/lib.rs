@@ -51,6 +51,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod ledger;
 mod pipeline;
 mod query;
 mod record;
@@ -65,6 +66,7 @@ mod transform;
 pub use check::{Check, Verdict, check};
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
+pub use ledger::Mode;
 pub use pipeline::load;
 pub use query::{Column, Kind, NamedQuery, Rows, named_queries, query};
 pub use record::{Format, JsonPaths, Reject};

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::ledger::Mode;
 use crate::record::Reject;
 use crate::source::Skipped;
 use crate::table::Table;
@@ -15,6 +16,8 @@ use crate::table::Table;
 pub struct Report {
     /// The number of this load; `load_objects` and `load_errors` hold it too.
     pub run: i64,
+    /// Whether every object was read, or those that are new or have changed.
+    pub mode: Mode,
     /// What became of the objects that were listed.
     pub objects: Objects,
     /// What became of the song records.
@@ -33,7 +36,7 @@ pub struct Report {
     pub dry_run: bool,
 }
 
-/// What became of the listed objects: `listed = loaded + skipped`.
+/// What became of the listed objects: `listed = loaded + unchanged + skipped`. One that fails fails the load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Objects {
@@ -41,6 +44,12 @@ pub struct Objects {
     pub listed: u64,
     /// Read to the end and loaded.
     pub loaded: u64,
+    /// How many of those an unfinished load before this one has read.
+    pub resumed: u64,
+    /// Loaded before, and not read again.
+    pub unchanged: u64,
+    /// Loaded before and not there any more: their rows stay, but for a full load.
+    pub gone: u64,
     /// Not loaded, by reason.
     pub skipped: Skipped,
     /// Bytes of the loaded objects, as they are stored.
@@ -73,7 +82,7 @@ pub struct EventBooks {
     pub rejected: u64,
 }
 
-/// How many rows a table holds.
+/// How many rows a table holds, and what the load has changed about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TableRows {
@@ -81,6 +90,12 @@ pub struct TableRows {
     pub table: Table,
     /// Its rows.
     pub rows: u64,
+    /// How many of them are new.
+    pub inserted: u64,
+    /// How many were there with other values.
+    pub updated: u64,
+    /// How many are gone.
+    pub deleted: u64,
 }
 
 /// Rows by table.
@@ -99,12 +114,21 @@ impl RowCounts {
         self
     }
 
+    pub fn rows(self, table: Table) -> u64 {
+        self.0[table as usize]
+    }
+
     pub fn total(self) -> u64 {
         self.0.iter().sum()
     }
 
+    /// Tables that hold just these rows, all of them new.
     pub fn tables(self) -> Vec<TableRows> {
-        Table::ALL.map(|table| TableRows { table, rows: self.0[table as usize] }).to_vec()
+        let new = |table| {
+            let rows = self.rows(table);
+            TableRows { table, rows, inserted: rows, updated: 0, deleted: 0 }
+        };
+        Table::ALL.map(new).to_vec()
     }
 }
 

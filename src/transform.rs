@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::decode::{Block, FrameKind};
 use crate::encode::Rows;
+use crate::ledger::Amounts;
 use crate::record::{EventReader, Fault, Reject, SongReader};
 use crate::source::Object;
 use crate::star::{Catalog, Fold, MatchIndex, Moments, Place, Users, songplay};
@@ -15,6 +16,8 @@ use crate::table::staging_songs::StagedSong;
 pub(crate) struct Piece {
     pub object: Arc<Object>,
     pub block: Block,
+    /// Whether the object ends with it.
+    pub last: bool,
 }
 
 /// The dimensions that grow while logs are read.
@@ -37,22 +40,24 @@ pub(crate) struct Outcome {
     pub rows: Vec<Rows>,
     pub rejects: Vec<Reject>,
     pub counts: Vec<Counts>,
-    /// Rows that went into `songplays`.
-    pub plays: u64,
 }
 
-/// How many records a piece of an object has.
-#[derive(Debug, Clone, Copy)]
+/// What became of the records of one piece.
+#[derive(Debug, Clone)]
 pub(crate) struct Counts {
-    pub object_id: u32,
-    pub records: u64,
-    pub rejects: u64,
+    pub object: Arc<Object>,
+    pub amounts: Amounts,
+    /// How many records the object has up to the end of this piece, if that is its last one.
+    pub end: Option<u64>,
 }
 
-/// Reads song records into the catalog.
+/// Reads song records.
 pub(crate) struct Songs {
     pub reader: SongReader,
+    /// Whether the records go into `staging_songs`.
     pub staging: bool,
+    /// Whether they go into the catalog.
+    pub star: bool,
 }
 
 impl Songs {
@@ -61,24 +66,28 @@ impl Songs {
         let mut outcome = each_record(pieces, |record, place| {
             let text = self.reader.text(record)?;
             let song = self.reader.read(&text)?;
-            catalog.add(&song, place);
+            if self.star {
+                catalog.add(&song, place);
+            }
             if self.staging {
-                let Place { object_id, record_no } = place;
-                let (object_id, record_no) = (object_id.into(), record_no.into());
+                let (object_id, record_no) = (place.object_id.into(), place.record_no.into());
                 staged.push(&StagedSong { song: &song, object_id, record_no });
             }
-            Ok(())
+            Ok(Fate::Taken)
         });
+        outcome.close(self.staging);
         outcome.rows = vec![staged];
         outcome
     }
 }
 
-/// Reads events into plays, users and moments.
+/// Reads events.
 pub(crate) struct Logs {
     pub reader: EventReader,
-    pub songs: MatchIndex,
+    /// Whether the records go into `staging_events`.
     pub staging: bool,
+    /// What plays are matched with; without it no play is made, and no user and no moment.
+    pub songs: Option<MatchIndex>,
     pub matched_only: bool,
 }
 
@@ -88,48 +97,68 @@ impl Logs {
         let mut plays = Rows::new(Table::Songplays);
         // What the rows take of real events: room for it at once keeps the allocator without holes.
         let bytes: usize = pieces.iter().map(|piece| piece.block.bytes.len()).sum();
-        plays.bytes.reserve(bytes / 2);
+        if self.songs.is_some() {
+            plays.bytes.reserve(bytes / 2);
+        }
         if self.staging {
             staged.bytes.reserve(bytes);
         }
         let mut outcome = each_record(pieces, |record, place| {
             let text = self.reader.text(record)?;
             let event = self.reader.read(&text)?;
-            listening.users.see(&event, place);
-            let play = songplay(&event, place, &self.songs)
-                .filter(|play| play.song_id.is_some() || !self.matched_only);
-            if let Some(play) = play {
-                listening.moments.insert(play.start_time);
-                plays.push(&play);
+            let mut taken = event.is_play();
+            if let Some(songs) = &self.songs {
+                listening.users.see(&event, place);
+                let play = songplay(&event, place, songs)
+                    .filter(|play| play.song_id.is_some() || !self.matched_only);
+                taken = play.is_some();
+                if let Some(play) = play {
+                    listening.moments.insert(play.start_time);
+                    plays.push(&play);
+                }
             }
             if self.staging {
-                let Place { object_id, record_no } = place;
-                let (object_id, record_no) = (object_id.into(), record_no.into());
+                let (object_id, record_no) = (place.object_id.into(), place.record_no.into());
                 staged.push(&StagedEvent { event: &event, object_id, record_no });
             }
-            Ok(())
+            Ok(if taken { Fate::Taken } else { Fate::Filtered })
         });
-        outcome.plays = plays.count;
+        outcome.close(self.staging);
         outcome.rows = vec![plays, staged];
         outcome
+    }
+}
+
+/// What became of a record that is not rejected.
+enum Fate {
+    Taken,
+    Filtered,
+}
+
+impl Outcome {
+    /// Counts the staged records, which are all that were not rejected.
+    fn close(&mut self, staging: bool) {
+        for Counts { amounts, .. } in &mut self.counts {
+            amounts.staged = if staging { amounts.taken + amounts.filtered } else { 0 };
+        }
     }
 }
 
 /// Has every record read and collects those that can't be.
 fn each_record(
     pieces: &[Piece],
-    mut read: impl FnMut(&[u8], Place) -> Result<(), Fault>,
+    mut read: impl FnMut(&[u8], Place) -> Result<Fate, Fault>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
-    for Piece { object, block } in pieces {
-        let before = outcome.rejects.len();
+    for Piece { object, block, last } in pieces {
+        let mut amounts = Amounts { records: block.frames.len() as u64, ..Amounts::default() };
         let mut line_of = block.lines();
         for (index, &frame) in block.frames.iter().enumerate() {
             let number = block.first_record + index as u64;
             let record = block.record(frame);
             let result = match (frame.kind, u32::try_from(number)) {
                 (FrameKind::Record, Ok(record_no)) => {
-                    read(record, Place { object_id: object.id, record_no })
+                    read(record, Place { rank: object.rank, record_no, object_id: object.id })
                 }
                 (FrameKind::Record, Err(_)) => {
                     Err(Fault::record("the object has more than 4294967295 records"))
@@ -139,25 +168,28 @@ fn each_record(
                 }
                 (FrameKind::OpenArray, _) => Err(Fault::record("the array is not closed")),
             };
-            if let Err(Fault { column, value, reason }) = result {
-                outcome.rejects.push(Reject {
-                    object: object.name.clone(),
-                    etag: object.etag.clone(),
-                    record_no: number,
-                    line: line_of(frame),
-                    byte_offset: block.offset + u64::from(frame.start),
-                    column,
-                    value,
-                    reason: reason.into_owned(),
-                    record: record.to_vec(),
-                });
+            match result {
+                Ok(Fate::Taken) => amounts.taken += 1,
+                Ok(Fate::Filtered) => amounts.filtered += 1,
+                Err(Fault { column, value, reason }) => {
+                    amounts.rejected += 1;
+                    outcome.rejects.push(Reject {
+                        object_id: object.id,
+                        object: object.name.clone(),
+                        etag: object.etag.clone(),
+                        record_no: number,
+                        line: line_of(frame),
+                        byte_offset: block.offset + u64::from(frame.start),
+                        column,
+                        value,
+                        reason: reason.into_owned(),
+                        record: record.to_vec(),
+                    });
+                }
             }
         }
-        outcome.counts.push(Counts {
-            object_id: object.id,
-            records: block.frames.len() as u64,
-            rejects: (outcome.rejects.len() - before) as u64,
-        });
+        let end = last.then(|| block.first_record - 1 + amounts.records);
+        outcome.counts.push(Counts { object: object.clone(), amounts, end });
     }
     outcome
 }

@@ -13,8 +13,8 @@ use super::output::{self, Align};
 const TABLES: [[Option<Table>; 2]; 5] = [
     [Some(Table::Songplays), Some(Table::StagingEvents)],
     [Some(Table::Users), Some(Table::StagingSongs)],
-    [Some(Table::Songs), Some(Table::LoadObjects)],
-    [Some(Table::Artists), Some(Table::LoadErrors)],
+    [Some(Table::Songs), Some(Table::LoadErrors)],
+    [Some(Table::Artists), None],
     [Some(Table::Time), None],
 ];
 

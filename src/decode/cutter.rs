@@ -98,6 +98,17 @@ impl Cutter {
         Ok(self.cut(true))
     }
 
+    /// The end of what was cut, as a block that holds nothing.
+    pub fn end(&self) -> Block {
+        Block {
+            bytes: Vec::new(),
+            frames: Vec::new(),
+            first_record: self.next_record,
+            first_line: self.next_line,
+            offset: self.offset,
+        }
+    }
+
     /// The block that `text` holds; `None` where no record is complete.
     fn cut(&mut self, end_of_text: bool) -> Option<Block> {
         let limit = self.block_bytes.div_ceil(BYTES_PER_FRAME);

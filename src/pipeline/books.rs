@@ -4,39 +4,51 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::{Error, Result};
+use crate::ledger::{Amounts, Plan, Version};
 use crate::record::Reject;
-use crate::report::{EventBooks, Objects, Progress, Report, SongBooks, Stage, TableRows};
-use crate::source::Object;
+use crate::report::{Progress, RowCounts};
+use crate::source::{Kind, Object};
 use crate::table::Table;
 use crate::table::load_errors::LoadError;
 use crate::table::load_objects::LoadObject;
+use crate::table::time::Moment;
 use crate::transform::{Counts, Outcome};
 
-/// What became of the records so far.
+/// What became of the objects and records so far.
 pub(super) struct Books {
     run: i64,
     max_errors: u64,
     rejects_file: Option<(PathBuf, BufWriter<File>)>,
     first_rejects: Vec<Reject>,
-    /// Records and rejects by object id.
-    counts: Vec<(u64, u64)>,
-    records: u64,
-    rejected: u64,
-    plays: u64,
-    songs: SongBooks,
+    /// By the objects' ranks.
+    pages: Vec<Page>,
+    finished: u64,
+    songs: Amounts,
+    logs: Amounts,
+    /// What of that was read by an unfinished load before this one.
+    kept: Amounts,
     progress: Arc<Progress>,
+}
+
+/// The page of one object.
+#[derive(Debug, Clone, Copy, Default)]
+struct Page {
+    amounts: Amounts,
+    /// How many records the object has, once its last piece was seen.
+    end: Option<u64>,
 }
 
 /// How many rejects a report or an error names.
 const SHOWN_REJECTS: usize = 10;
 
 impl Books {
-    /// Opens the books of the load `run`, and the file for rejects.
-    pub fn open(config: &Config, run: i64, objects: usize) -> Result<Self> {
+    /// Opens the books of the load `run` on what is to be done, and the file for rejects.
+    pub fn open(config: &Config, run: i64, plan: &Plan) -> Result<Self> {
         let rejects_file = match &config.rejects {
             None => None,
             Some(path) => {
@@ -45,42 +57,88 @@ impl Books {
                 Some((path.clone(), BufWriter::new(file)))
             }
         };
-        Ok(Self {
+        let mut books = Self {
             run,
             max_errors: config.max_errors,
             rejects_file,
             first_rejects: Vec::new(),
-            counts: vec![(0, 0); objects + 1],
-            records: 0,
-            rejected: 0,
-            plays: 0,
-            songs: SongBooks::default(),
+            pages: vec![Page::default(); plan.objects().count()],
+            finished: 0,
+            songs: Amounts::default(),
+            logs: Amounts::default(),
+            kept: Amounts::default(),
             progress: config.progress.clone(),
-        })
+        };
+        for (kind, Version { amounts, .. }) in &plan.kept {
+            books.add(*kind, *amounts);
+            books.kept = books.kept.plus(*amounts);
+        }
+        if books.rejected() > books.max_errors {
+            return Err(books.too_many());
+        }
+        Ok(books)
     }
 
-    /// Enters an outcome; returns its rows, and those that its rejects make.
+    fn add(&mut self, kind: Kind, amounts: Amounts) {
+        let sum = match kind {
+            Kind::Songs => &mut self.songs,
+            Kind::Logs => &mut self.logs,
+        };
+        *sum = sum.plus(amounts);
+    }
+
+    fn rejected(&self) -> u64 {
+        self.songs.rejected + self.logs.rejected
+    }
+
+    /// Enters an outcome; returns its rows, and those that its rejects and its finished objects make.
     ///
     /// # Errors
     ///
-    /// There are more rejects than are tolerated.
+    /// There are more rejects than are tolerated, or an object's books don't balance.
     pub fn enter(&mut self, outcome: Outcome) -> Result<Vec<Rows>> {
-        let Outcome { mut rows, rejects, counts, plays } = outcome;
-        self.plays += plays;
-        for Counts { object_id, records, rejects } in counts {
-            let entry = &mut self.counts[object_id as usize];
-            entry.0 += records;
-            entry.1 += rejects;
-            self.records += records;
-            self.rejected += rejects;
-            self.progress.records.add(records);
-            self.progress.rejects.add(rejects);
+        let Outcome { mut rows, rejects, counts } = outcome;
+        let mut finished = Rows::new(Table::LoadObjects);
+        for Counts { object, amounts, end } in counts {
+            self.add(object.kind, amounts);
+            self.progress.records.add(amounts.records);
+            self.progress.rejects.add(amounts.rejected);
+            let page = &mut self.pages[object.rank as usize];
+            page.amounts = page.amounts.plus(amounts);
+            page.end = page.end.or(end);
+            if page.end == Some(page.amounts.records) {
+                if !page.amounts.balance() {
+                    return Err(unbalanced(&object.name, page.amounts));
+                }
+                finished.push(&self.ledger_row(&object));
+                self.finished += 1;
+            }
         }
         if !rejects.is_empty() {
             rows.push(self.enter_rejects(rejects)?);
         }
+        rows.push(finished);
         rows.retain(|rows| rows.count > 0);
         Ok(rows)
+    }
+
+    fn ledger_row<'o>(&self, object: &'o Object) -> LoadObject<'o> {
+        let Amounts { records, taken, filtered, rejected, staged } =
+            self.pages[object.rank as usize].amounts;
+        LoadObject {
+            object_id: object.id.into(),
+            run: self.run,
+            kind: object.kind.name(),
+            object: &object.name,
+            bytes: object.size,
+            etag: &object.etag,
+            records,
+            taken,
+            filtered,
+            rejected,
+            staged,
+            loaded_at: now(),
+        }
     }
 
     fn enter_rejects(&mut self, rejects: Vec<Reject>) -> Result<Rows> {
@@ -93,7 +151,7 @@ impl Books {
         }
         let room = SHOWN_REJECTS - self.first_rejects.len();
         self.first_rejects.extend(rejects.into_iter().take(room));
-        if self.rejected > self.max_errors {
+        if self.rejected() > self.max_errors {
             self.flush()?;
             return Err(self.too_many());
         }
@@ -102,7 +160,7 @@ impl Books {
 
     fn too_many(&self) -> Error {
         let shown: Vec<String> = self.first_rejects.iter().map(Reject::to_string).collect();
-        let found = match self.rejected {
+        let found = match self.rejected() {
             1 => "a record was rejected".to_owned(),
             count => format!("{count} records were rejected"),
         };
@@ -113,65 +171,68 @@ impl Books {
         )
     }
 
-    /// Closes the books on songs; what comes from now on are events.
-    pub fn close_songs(&mut self) -> SongBooks {
-        let Self { records, rejected, .. } = *self;
-        self.songs = SongBooks { records, rows: records - rejected, rejected };
-        self.songs
+    /// How many records of `kind` there are so far.
+    pub fn records(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Songs => self.songs.records,
+            Kind::Logs => self.logs.records,
+        }
     }
 
-    /// What became of the events.
-    pub fn events(&self) -> EventBooks {
-        let records = self.records - self.songs.records;
-        let rejected = self.rejected - self.songs.rejected;
-        let plays = self.plays;
-        EventBooks { records, plays, filtered: records - rejected - plays, rejected }
-    }
-
-    /// The rows of `load_objects`.
-    pub fn objects<'o>(
-        &self,
-        objects: impl Iterator<Item = &'o Arc<Object>>,
-    ) -> impl Iterator<Item = LoadObject<'o>> {
-        objects.map(|object| {
-            let (records, rejects) = self.counts[object.id as usize];
-            LoadObject {
-                object_id: object.id.into(),
-                object: &object.name,
-                bytes: object.size,
-                etag: &object.etag,
-                records,
-                rejects,
-                run: self.run,
-            }
-        })
-    }
-
-    /// The report of the finished load; its publishing is still to be added.
-    pub fn report(
-        mut self,
-        objects: Objects,
-        tables: Vec<TableRows>,
-        stages: Vec<Stage>,
-    ) -> Result<Report> {
+    /// Closes the books, after `written` rows were taken by the target; `star` says that the plays are among them.
+    ///
+    /// # Errors
+    ///
+    /// What was written is not what was read.
+    pub fn close(mut self, written: RowCounts, star: bool) -> Result<Closed> {
         self.flush()?;
-        Ok(Report {
-            run: self.run,
-            objects,
-            songs: self.songs,
-            events: self.events(),
-            tables,
-            stages,
-            rejects: self.first_rejects,
-            seconds: 0.0,
-            dry_run: false,
-        })
+        let Self { songs, logs, kept, pages, finished, .. } = &self;
+        let rejected = self.rejected() - kept.rejected;
+        let staged = songs.staged + logs.staged - kept.staged;
+        let staged_written = written.rows(Table::StagingSongs) + written.rows(Table::StagingEvents);
+        let plays = if star { logs.taken } else { 0 };
+        let pairs = [
+            ("objects", pages.len() as u64, *finished),
+            ("ledger entries", pages.len() as u64, written.rows(Table::LoadObjects)),
+            ("rejects", rejected, written.rows(Table::LoadErrors)),
+            ("staged records", staged, staged_written),
+            ("plays", plays, written.rows(Table::Songplays)),
+        ];
+        for (what, read, found) in pairs {
+            if read != found {
+                let what =
+                    format!("the books don't balance: {read} {what} were read, {found} loaded");
+                return Err(
+                    Error::data(what).with_help("nothing was published; please report this")
+                );
+            }
+        }
+        Ok(Closed { songs: self.songs, logs: self.logs, rejects: self.first_rejects })
     }
 
     fn flush(&mut self) -> Result<()> {
         let Some((path, file)) = &mut self.rejects_file else { return Ok(()) };
         file.flush().map_err(|cause| rejects_error(path.clone(), cause))
     }
+}
+
+/// What became of the records of a load.
+pub(super) struct Closed {
+    pub songs: Amounts,
+    pub logs: Amounts,
+    /// The first ones.
+    pub rejects: Vec<Reject>,
+}
+
+fn unbalanced(object: &str, amounts: Amounts) -> Error {
+    Error::data(format!("the books of {object} don't balance: {amounts:?}"))
+        .with_help("nothing was published; please report this")
+}
+
+/// The time of day, as far as it can be stored.
+pub(super) fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment::from_unix_ms(since.as_millis() as i64).unwrap_or_default()
 }
 
 fn write_line(file: &mut impl Write, reject: &Reject) -> io::Result<()> {

@@ -14,25 +14,26 @@ mod cpu;
 mod reading;
 mod transforming;
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio::try_join;
 
-use self::books::Books;
+use self::books::{Books, Closed};
 use self::reading::{Budget, Reading};
 use self::transforming::Transforming;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::report::{Objects, Phase, Report, Stage};
-use crate::source::{Globs, Listing, Object, Store};
+use crate::ledger::{Amounts, Ledger, Plan, Run, Settings, Way};
+use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage, TableRows};
+use crate::source::{Globs, Kind, Listing, Store};
 use crate::target::Load;
 
 /// Loads the songs and logs of a source into the star schema of a target.
 ///
-/// All tables of the schema are rebuilt from what the source holds now, and become visible in one commit:
-/// readers see the old state or the new one. A load that fails, or whose future is dropped, changes nothing.
+/// What is new or has changed since the last load is read, or with [`Config::full_refresh`] everything. It becomes
+/// visible in one commit: readers see the old state or the new one, and the new one is that of a load that reads
+/// everything. A load that fails, or whose future is dropped, changes nothing.
 ///
 /// Must be called on a multi-threaded Tokio runtime with I/O and time enabled.
 ///
@@ -42,33 +43,61 @@ use crate::target::Load;
 /// target refuses something, or another load works on the same schema. The error says which, where, and what to
 /// do; the target is unchanged.
 pub async fn load(config: &Config) -> Result<Report> {
-    let start = Instant::now();
     config.validate()?;
+    let mut attempts = config.retry.attempts();
+    loop {
+        match load_once(config).await {
+            // What is finished is kept, so that only the rest is read again.
+            Err(error) if error.starts_over() && attempts.again().await => {
+                tracing::warn!(%error, "starting over");
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn load_once(config: &Config) -> Result<Report> {
+    let started = (Instant::now(), SystemTime::now());
     config.progress.enter(Phase::Preparing);
     // Should the listing fail, the load has begun all the same, and is to be ended.
     let listing = async { Ok(list(config).await) };
-    let (listed, mut load) = try_join!(listing, begin(config))?;
+    let (listed, mut load) = try_join!(listing, Load::begin(config))?;
     let loaded = async {
-        let prepared = Stage::new("prepare", start, &[]);
-        let mut report = fill(config, listed?, &load).await?;
-        report.stages.insert(0, prepared);
+        let listed = listed?;
+        let plan = listed.plan(config, load.ledger())?;
+        load.keep(&plan).await?;
+        let prepared = Stage::new("prepare", started.0, &[]);
+        let Filled { closed, written, mut stages } =
+            fill(config, &listed, &plan, &mut load).await?;
         config.progress.enter(Phase::Publishing);
         let publishing = Instant::now();
-        load.publish().await?;
-        report.stages.push(Stage::new("publish", publishing, &[]));
-        Ok(report)
+        let run = run(config, &listed, &plan, &closed, load.ledger().next_run, started.1);
+        let tables = load.publish(&run, written).await?;
+        stages.insert(0, prepared);
+        stages.push(Stage::new("publish", publishing, &[]));
+        Ok(report(run, closed, tables, stages))
     };
     let loaded = loaded.await;
     load.end().await;
     let mut report = loaded?;
     report.dry_run = config.dry_run;
-    report.seconds = start.elapsed().as_secs_f64();
+    report.seconds = started.0.elapsed().as_secs_f64();
     Ok(report)
 }
 
-/// Reads everything and fills the tables of a load that has begun.
-async fn fill(config: &Config, listed: Listed, load: &Load) -> Result<Report> {
-    let Listed { songs, logs, song_store, log_store, objects, listing } = listed;
+/// What filling a load has come to.
+struct Filled {
+    closed: Closed,
+    written: RowCounts,
+    stages: Vec<Stage>,
+}
+
+/// Reads what is to be read and fills the tables of a load that has begun.
+async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &mut Load) -> Result<Filled> {
+    let Listed { song_store, log_store, listing, .. } = listed;
+    let Plan { songs, logs, .. } = plan;
+    config.progress.objects_total.add(plan.objects().count() as u64);
+    config.progress.bytes_total.add(plan.objects().map(|object| object.size).sum());
     // Logs are read while songs are, but can't be worked on before the catalog is complete: each has a budget of
     // its own, so that waiting logs never keep songs from being read.
     let song_budget = Budget::new(config.memory / 2);
@@ -76,39 +105,38 @@ async fn fill(config: &Config, listed: Listed, load: &Load) -> Result<Report> {
     let (song_pieces, songs_read) = mpsc::channel(PIECES);
     let (log_pieces, logs_read) = mpsc::channel(PIECES);
     let (rows, parts) = async_channel::bounded(PARTS);
-    let books = Books::open(config, load.run(), songs.len() + logs.len())?;
-    let mut transforming = Transforming::new(config, books, rows)?;
+    let way = plan.way();
+    let books = Books::open(config, load.ledger().next_run, plan)?;
+    let mut transforming = Transforming::new(config, way, books, rows)?;
 
-    let read_songs = Reading::new(config, song_store, &song_budget).run(&songs, song_pieces);
-    let read_logs = Reading::new(config, log_store, &log_budget).run(&logs, log_pieces);
+    let read_songs = Reading::new(config, song_store.clone(), &song_budget).run(songs, song_pieces);
+    let read_logs = Reading::new(config, log_store.clone(), &log_budget).run(logs, log_pieces);
     let transform = async {
-        let catalog = transforming.songs(songs_read, &songs).await?;
+        let index = transforming.songs(songs_read, songs).await?;
         log_budget.grow(config.memory / 2);
-        let index = catalog.match_index(config.matching);
-        drop(catalog);
-        transforming.logs(logs_read, &logs, index).await?;
-        Ok(transforming.finish(logs.iter().chain(&songs)).await)
+        transforming.logs(logs_read, logs, index).await?;
+        Ok(transforming.finish())
     };
     let writing = Instant::now();
     let write = load.write(parts, &config.progress);
-    let ((), (), (books, stages), rows) = try_join!(read_songs, read_logs, transform, write)?;
-    let written = Stage::new("copy", writing, &[("rows", rows.total())]);
+    let ((), (), (books, stages), written) = try_join!(read_songs, read_logs, transform, write)?;
+    let copied = Stage::new("copy", writing, &[("rows", written.total())]);
+    let closed = books.close(written, way == Way::Direct)?;
 
     config.progress.enter(Phase::Keys);
-    let building = Instant::now();
-    load.build_keys().await?;
-    let built = Stage::new("keys", building, &[]);
-    let stages = [vec![listing], stages, vec![written, built]].concat();
-    books.report(objects, rows.tables(), stages)
+    let completing = Instant::now();
+    load.complete(way).await?;
+    let completed = Stage::new("keys", completing, &[]);
+    let stages = [vec![listing.clone()], stages, vec![copied, completed]].concat();
+    Ok(Filled { closed, written, stages })
 }
 
 /// What the source holds, and how to read it.
 struct Listed {
-    songs: Vec<Arc<Object>>,
-    logs: Vec<Arc<Object>>,
+    songs: Listing,
+    logs: Listing,
     song_store: Store,
     log_store: Store,
-    objects: Objects,
     /// How long the listing took.
     listing: Stage,
 }
@@ -121,43 +149,81 @@ async fn list(config: &Config) -> Result<Listed> {
     let (song_store, log_store) =
         try_join!(Store::open(&source.songs, &source.s3), Store::open(&source.logs, &source.s3),)?;
     let (songs, logs) = try_join!(song_store.list(), log_store.list())?;
-    let listed = (songs.len() + logs.len()) as u64;
-    // Logs are numbered first, so that new songs leave the songplay ids as they are.
-    let logs = Listing::new(logs, &globs, 1);
-    let songs = Listing::new(songs, &globs, logs.objects.len() as u32 + 1);
+    let (songs, logs) = (Listing::new(songs, &globs), Listing::new(logs, &globs));
     for (listing, location, kind) in [(&songs, &source.songs, "song"), (&logs, &source.logs, "log")]
     {
-        if listing.objects.is_empty() {
-            let skipped = listing.skipped.total();
+        if listing.found.iter().all(|entry| entry.size == 0) {
+            let skipped = listing.listed();
             let what = format!("no {kind} objects to load in {location} ({skipped} skipped)");
             return Err(Error::source(what)
                 .with_help("check the prefix; objects must end in .json, .jsonl or .ndjson"));
         }
     }
-    let objects = Objects {
-        listed,
-        loaded: (songs.objects.len() + logs.objects.len()) as u64,
-        skipped: songs.skipped.plus(logs.skipped),
-        bytes: songs.objects.iter().chain(&logs.objects).map(|object| object.size).sum(),
-    };
-    config.progress.objects_total.add(objects.loaded);
-    config.progress.bytes_total.add(objects.bytes);
-    Ok(Listed {
-        songs: songs.objects.into_iter().map(Arc::new).collect(),
-        logs: logs.objects.into_iter().map(Arc::new).collect(),
-        song_store,
-        log_store,
-        objects,
-        listing: Stage::new("list", start, &[("objects", listed)]),
-    })
+    let listing = Stage::new("list", start, &[("objects", songs.listed() + logs.listed())]);
+    Ok(Listed { songs, logs, song_store, log_store, listing })
 }
 
-/// Begins the load in the target, or one that goes nowhere.
-async fn begin(config: &Config) -> Result<Load> {
-    if config.dry_run {
-        return Ok(Load::Nowhere);
+impl Listed {
+    /// Says what is to be done with what is listed.
+    fn plan(&self, config: &Config, ledger: &Ledger) -> Result<Plan> {
+        Plan::new(config, ledger, &self.logs, &self.songs, |kind, name| match kind {
+            Kind::Logs => self.log_store.covers(name),
+            Kind::Songs => self.song_store.covers(name),
+        })
     }
-    Load::begin(&config.target, &config.schema, config.connections).await
+}
+
+/// The run that is to be published, with its books.
+fn run(
+    config: &Config,
+    listed: &Listed,
+    plan: &Plan,
+    closed: &Closed,
+    number: i64,
+    started: SystemTime,
+) -> Run {
+    let resumed = plan.kept.len() as u64;
+    let kept_bytes: u64 = plan.kept.iter().map(|(_, version)| version.bytes).sum();
+    let mut skipped = listed.songs.skipped.plus(listed.logs.skipped);
+    skipped.empty += plan.empty;
+    Run {
+        number,
+        token: format!("{:016x}", fastrand::u64(..)),
+        mode: plan.mode,
+        started,
+        settings: Settings::of(config).text(),
+        objects: Objects {
+            listed: listed.songs.listed() + listed.logs.listed(),
+            loaded: plan.objects().count() as u64 + resumed,
+            resumed,
+            unchanged: plan.unchanged,
+            gone: plan.gone.len() as u64,
+            skipped,
+            bytes: plan.objects().map(|object| object.size).sum::<u64>() + kept_bytes,
+        },
+        amounts: closed.songs.plus(closed.logs),
+    }
+}
+
+fn report(run: Run, closed: Closed, tables: Vec<TableRows>, stages: Vec<Stage>) -> Report {
+    let Closed { songs, logs, rejects } = closed;
+    let Amounts { records, taken: rows, rejected, .. } = songs;
+    let songs = SongBooks { records, rows, rejected };
+    let Amounts { records, taken: plays, filtered, rejected, .. } = logs;
+    let events = EventBooks { records, plays, filtered, rejected };
+    let Run { number: run, mode, objects, .. } = run;
+    Report {
+        run,
+        mode,
+        objects,
+        songs,
+        events,
+        tables,
+        stages,
+        rejects,
+        seconds: 0.0,
+        dry_run: false,
+    }
 }
 
 /// Pieces that may wait to be worked on; the budget bounds their bytes.

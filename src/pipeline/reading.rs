@@ -102,12 +102,18 @@ impl Reading {
         while let Some(mut bytes) = body.next().await? {
             self.progress.bytes.add(bytes.len() as u64);
             while let Some(block) = cutter.push(&mut bytes).map_err(broken)? {
-                self.send(&object, block, reserved.take(), &pieces).await;
+                self.send(&object, block, false, reserved.take(), &pieces).await;
                 reserved = Some(self.reserve(&object).await);
             }
         }
-        while let Some(block) = cutter.finish().map_err(broken)? {
-            self.send(&object, block, reserved.take(), &pieces).await;
+        let mut next = cutter.finish().map_err(broken)?;
+        loop {
+            let block = next.unwrap_or_else(|| cutter.end());
+            next = cutter.finish().map_err(broken)?;
+            self.send(&object, block, next.is_none(), reserved.take(), &pieces).await;
+            if next.is_none() {
+                break;
+            }
         }
         self.progress.objects.add(1);
         Ok(())
@@ -118,6 +124,7 @@ impl Reading {
         &self,
         object: &Arc<Object>,
         block: Block,
+        last: bool,
         reserved: Option<OwnedSemaphorePermit>,
         pieces: &mpsc::Sender<Reserved>,
     ) {
@@ -125,7 +132,7 @@ impl Reading {
             Some(reserved) => reserved,
             None => self.reserve(object).await,
         };
-        let piece = Piece { object: object.clone(), block };
+        let piece = Piece { object: object.clone(), block, last };
         // Nobody takes pieces any more when the load has failed; the error is on its way.
         let _ = pieces.send(Reserved { piece, reserved }).await;
     }

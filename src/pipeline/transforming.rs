@@ -13,9 +13,10 @@ use super::reading::{Batch, Reserved, batches};
 use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::Result;
+use crate::ledger::Way;
 use crate::record::{EventReader, SongReader};
 use crate::report::{Phase, Stage};
-use crate::source::Object;
+use crate::source::{Kind, Object};
 use crate::star::{Catalog, Fold, MatchIndex};
 use crate::table::Row;
 use crate::target::Part;
@@ -24,6 +25,7 @@ use crate::transform::{Listening, Logs, Outcome, Piece, Songs};
 /// The work between readers and writers: songs first, then logs.
 pub(super) struct Transforming<'a> {
     config: &'a Config,
+    way: Way,
     cpu: Cpu,
     books: Books,
     rows: async_channel::Sender<Part>,
@@ -40,57 +42,62 @@ impl<'a> Transforming<'a> {
     /// Rows go into `rows`, which must have readers for as long as this lives.
     pub fn new(
         config: &'a Config,
+        way: Way,
         books: Books,
         rows: async_channel::Sender<Part>,
     ) -> Result<Self> {
         let cpu = Cpu::new(config.threads)?;
-        Ok(Self { config, cpu, books, rows, stages: Vec::new() })
+        Ok(Self { config, way, cpu, books, rows, stages: Vec::new() })
     }
 
-    /// Works on song `pieces` until no more come; sends songs and artists and returns the complete catalog.
+    /// Works on song `pieces` until no more come. Where the star is made here it sends songs and artists, and returns
+    /// what plays are matched with.
     pub async fn songs(
         &mut self,
         pieces: mpsc::Receiver<Reserved>,
         objects: &[Arc<Object>],
-    ) -> Result<Catalog> {
+    ) -> Result<Option<MatchIndex>> {
         self.config.progress.enter(Phase::Songs);
         let started = Instant::now();
-        let work =
-            Songs { reader: SongReader::new(&self.config.format), staging: self.config.staging };
-        let catalog = self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
-        let records = self.books.close_songs().records;
+        let (staging, star) = (self.config.staging, self.way == Way::Direct);
+        let work = Songs { reader: SongReader::new(&self.config.format), staging, star };
+        let catalog: Catalog =
+            self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
+        self.stages.push(stage("songs", started, objects, self.books.records(Kind::Songs)));
+        if !star {
+            return Ok(None);
+        }
         self.send(catalog.songs()).await;
         self.send(catalog.artists()).await;
-        self.stages.push(stage("songs", started, objects, records));
-        Ok(catalog)
+        Ok(Some(catalog.match_index(self.config.matching)))
     }
 
-    /// Works on log `pieces` until no more come; sends plays, then users and times.
+    /// Works on log `pieces` until no more come. With `songs` the star is made here: it sends plays, then users and
+    /// times.
     pub async fn logs(
         &mut self,
         pieces: mpsc::Receiver<Reserved>,
         objects: &[Arc<Object>],
-        songs: MatchIndex,
+        songs: Option<MatchIndex>,
     ) -> Result<()> {
         self.config.progress.enter(Phase::Logs);
         let started = Instant::now();
         let work = Logs {
             reader: EventReader::new(&self.config.format),
-            songs,
             staging: self.config.staging,
+            songs,
             matched_only: self.config.matched_only,
         };
         let Listening { users, moments } =
             self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
-        self.stages.push(stage("logs", started, objects, self.books.events().records));
+        self.stages.push(stage("logs", started, objects, self.books.records(Kind::Logs)));
         self.send(users.rows()).await;
         self.send(moments.iter()).await;
         Ok(())
     }
 
-    /// Sends the books on `objects`; no more rows come after them.
-    pub async fn finish(self, objects: impl Iterator<Item = &Arc<Object>>) -> (Books, Vec<Stage>) {
-        self.send(self.books.objects(objects)).await;
+    /// Gives the books back; no more rows come.
+    pub fn finish(self) -> (Books, Vec<Stage>) {
         (self.books, self.stages)
     }
 

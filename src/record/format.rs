@@ -1,9 +1,11 @@
 //! The format options: how JSON becomes typed values, named as a warehouse's COPY names them.
 
+use serde::Serialize;
+
 use super::jsonpaths::JsonPaths;
 
 /// How JSON becomes typed records; the default takes everything as it comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Format {
     /// Which member of an event feeds which column, where it isn't the one of the usual name.
     pub jsonpaths: Option<JsonPaths>,

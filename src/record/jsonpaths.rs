@@ -2,24 +2,24 @@
 //!
 //! The file is `{"jsonpaths": ["$.a", "$['b']['c'][0]", …]}` with one path a column, in column order.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::table::staging_events::FIELDS;
 
 /// The paths of a JSONPaths file, one for each column of `staging_events`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct JsonPaths(Vec<JsonPath>);
 
 /// A way into a JSON object: the member that it starts with and the steps below.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct JsonPath {
     pub key: String,
     pub below: Vec<Step>,
 }
 
 /// A step into a JSON value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) enum Step {
     Key(String),
     Index(usize),

@@ -13,6 +13,8 @@ use crate::table::Column;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reject {
+    /// The number of the object that holds it, as the tables have it.
+    pub object_id: u32,
     /// The object that holds it.
     pub object: Arc<str>,
     /// The version of that object.

@@ -24,6 +24,10 @@ impl Directory {
         Self { path }
     }
 
+    pub fn covers(&self, name: &str) -> bool {
+        std::path::absolute(&self.path).is_ok_and(|path| Path::new(name).starts_with(path))
+    }
+
     pub async fn list(&self) -> Result<Vec<Entry>> {
         let path = self.path.clone();
         let walk = tokio::task::spawn_blocking(move || walk(&path));

@@ -81,11 +81,30 @@ pub struct S3Credentials {
     pub secret_access_key: SecretString,
 }
 
+/// What the records of an object are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Logs,
+    Songs,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Songs => "songs",
+        }
+    }
+}
+
 /// An object to load.
 #[derive(Debug)]
 pub(crate) struct Object {
-    /// Its number in this load's tables.
+    /// Its number in the tables, whichever version of it is loaded.
     pub id: u32,
+    /// Its place among the objects that are read: those of a kind in the order of their names.
+    pub rank: u32,
+    pub kind: Kind,
     /// `s3://bucket/key`, or the path of a file.
     pub name: Arc<str>,
     pub size: u64,
@@ -128,6 +147,15 @@ impl Store {
                 Err(Error::config("this build of sparkload reads no S3")
                     .with_help("build it with the feature `s3`"))
             }
+        }
+    }
+
+    /// Whether an object of this name would be listed, if it were there.
+    pub fn covers(&self, name: &str) -> bool {
+        match self {
+            Self::Directory(directory) => directory.covers(name),
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.covers(name),
         }
     }
 
@@ -188,7 +216,7 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
                     .with_help("give --jsonpaths a file, or s3://bucket/key"));
             };
             let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
-            let object = Object { id: 0, name, size, etag, compression };
+            let object = Object { id: 0, rank: 0, kind: Kind::Logs, name, size, etag, compression };
             let mut body = store.read(&object).await?;
             let mut bytes = Vec::new();
             while let Some(more) = body.next().await? {

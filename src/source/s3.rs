@@ -79,6 +79,10 @@ impl Bucket {
         }
     }
 
+    pub fn covers(&self, name: &str) -> bool {
+        name.starts_with(&self.name(&self.prefix))
+    }
+
     pub async fn list(&self) -> Result<Vec<Entry>> {
         let place = self.name(&self.prefix);
         let mut pages = self

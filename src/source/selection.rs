@@ -1,9 +1,9 @@
-//! Selection: which of the listed objects are loaded, under which numbers, and how many are not.
+//! Selection: which of the listed objects count, and how many do not.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Serialize;
 
-use super::{Entry, Object};
+use super::Entry;
 use crate::decode::Compression;
 use crate::error::{Error, Result};
 
@@ -38,10 +38,13 @@ impl Skipped {
     }
 }
 
-/// The objects of one kind, in the order of their names.
+/// What a place holds, sorted out.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    pub objects: Vec<Object>,
+    /// What counts, in the byte order of the names; some may be empty.
+    pub found: Vec<Entry>,
+    /// The names of what does not.
+    pub passed_over: Vec<String>,
     pub skipped: Skipped,
 }
 
@@ -75,29 +78,32 @@ fn glob_set(globs: &[String]) -> Result<GlobSet> {
 }
 
 impl Listing {
-    /// Sorts out `entries` and numbers those to load from `first_id` on, in the order of their names.
-    pub fn new(mut entries: Vec<Entry>, globs: &Globs, first_id: u32) -> Self {
+    pub fn new(mut entries: Vec<Entry>, globs: &Globs) -> Self {
         entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let mut listing = Self::default();
-        let mut next_id = first_id;
-        for Entry { name, key, size, etag } in entries {
+        for entry in entries {
+            let Entry { key, size, .. } = &entry;
+            let (_, stem) = Compression::split(key);
             let skipped = &mut listing.skipped;
-            let (compression, stem) = Compression::split(&key);
-            if key.ends_with('/') && size == 0 {
-                skipped.folders += 1;
-            } else if !globs.want(&key) {
-                skipped.excluded += 1;
+            let reason = if key.ends_with('/') && *size == 0 {
+                &mut skipped.folders
+            } else if !globs.want(key) {
+                &mut skipped.excluded
             } else if ![".json", ".jsonl", ".ndjson"].iter().any(|suffix| stem.ends_with(suffix)) {
-                skipped.other_suffix += 1;
-            } else if size == 0 {
-                skipped.empty += 1;
+                &mut skipped.other_suffix
             } else {
-                let (name, etag) = (name.into(), etag.into());
-                listing.objects.push(Object { id: next_id, name, size, etag, compression });
-                next_id += 1;
-            }
+                listing.found.push(entry);
+                continue;
+            };
+            *reason += 1;
+            listing.passed_over.push(entry.name);
         }
         listing
+    }
+
+    /// How many objects were listed, whether they count or not.
+    pub fn listed(&self) -> u64 {
+        (self.found.len() + self.passed_over.len()) as u64
     }
 }
 
@@ -106,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_entry_is_loaded_or_counted() {
+    fn every_entry_is_found_or_counted() {
         let entry = |&(key, size): &(&str, u64)| Entry {
             name: format!("s3://b/{key}"),
             key: key.to_owned(),
@@ -125,17 +131,19 @@ mod tests {
             ("log_data/old/g.json", 1),
         ];
         let globs = Globs::new(&[], &["*/old/*".to_owned()]).unwrap();
-        let listing = Listing::new(entries.iter().map(entry).collect(), &globs, 7);
-        let found: Vec<_> = listing.objects.iter().map(|o| (o.id, &*o.name)).collect();
+        let listing = Listing::new(entries.iter().map(entry).collect(), &globs);
+        let found: Vec<_> = listing.found.iter().map(|entry| &*entry.name).collect();
         let expected = [
-            (7, "s3://b/log_data/a.ndjson.gz"),
-            (8, "s3://b/log_data/b.json"),
-            (9, "s3://b/log_data/c.jsonl.zst"),
-            (10, "s3://b/log_data/d.json.bz2"),
+            "s3://b/log_data/a.ndjson.gz",
+            "s3://b/log_data/b.json",
+            "s3://b/log_data/c.jsonl.zst",
+            "s3://b/log_data/d.json.bz2",
+            "s3://b/log_data/empty.json",
         ];
         assert_eq!(found, expected);
-        let skipped = Skipped { empty: 1, folders: 1, other_suffix: 2, excluded: 1 };
+        let skipped = Skipped { empty: 0, folders: 1, other_suffix: 2, excluded: 1 };
         assert_eq!(listing.skipped, skipped);
+        assert_eq!(listing.listed(), entries.len() as u64);
         assert!(Globs::new(&["[".to_owned()], &[]).is_err());
     }
 }

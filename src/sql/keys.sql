@@ -3,4 +3,5 @@ ALTER TABLE time ADD PRIMARY KEY (start_time);
 ALTER TABLE songs ADD PRIMARY KEY (song_id);
 ALTER TABLE artists ADD PRIMARY KEY (artist_id);
 ALTER TABLE users ADD PRIMARY KEY (user_id);
-ALTER TABLE load_objects ADD PRIMARY KEY (object_id);
+ALTER TABLE load_runs ADD PRIMARY KEY (run);
+ALTER TABLE load_objects ADD PRIMARY KEY (object_id, run);

@@ -90,18 +90,54 @@ CREATE TABLE staging_songs (
 
 -- The books.
 
+CREATE TABLE load_runs (
+    run BIGINT NOT NULL,
+    token TEXT NOT NULL, -- tells the run from one that was given the same number but was never published
+    mode TEXT NOT NULL, -- full or incremental
+    started_at TIMESTAMP NOT NULL, -- UTC
+    finished_at TIMESTAMP NOT NULL,
+    settings TEXT NOT NULL, -- those that decide what the rows are
+    -- Objects: listed = loaded + unchanged + skipped.
+    listed BIGINT NOT NULL,
+    loaded BIGINT NOT NULL,
+    unchanged BIGINT NOT NULL,
+    skipped BIGINT NOT NULL,
+    gone BIGINT NOT NULL, -- loaded by an earlier run, and not listed any more
+    bytes BIGINT NOT NULL, -- of the loaded objects, as they are stored
+    -- Records of the loaded objects: records = taken + filtered + rejected.
+    records BIGINT NOT NULL,
+    taken BIGINT NOT NULL,
+    filtered BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    -- The rows that each table has held since.
+    songplays BIGINT NOT NULL,
+    users BIGINT NOT NULL,
+    songs BIGINT NOT NULL,
+    artists BIGINT NOT NULL,
+    "time" BIGINT NOT NULL,
+    staging_events BIGINT NOT NULL,
+    staging_songs BIGINT NOT NULL
+);
+
 CREATE TABLE load_objects (
     object_id BIGINT NOT NULL,
+    run BIGINT NOT NULL, -- that has loaded this version of the object
+    kind TEXT NOT NULL, -- songs or logs
     object TEXT NOT NULL,
     bytes BIGINT NOT NULL,
     etag TEXT NOT NULL,
-    records BIGINT NOT NULL,
-    rejects BIGINT NOT NULL,
-    run BIGINT NOT NULL
+    records BIGINT NOT NULL, -- = taken + filtered + rejected
+    taken BIGINT NOT NULL, -- song records, or plays
+    filtered BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    staged BIGINT NOT NULL, -- rows of staging_songs or staging_events
+    loaded_at TIMESTAMP NOT NULL, -- UTC
+    replaced_by BIGINT -- the run that has loaded a newer version or dropped it; NULL while its rows are there
 );
 
 CREATE TABLE load_errors (
     run BIGINT NOT NULL,
+    object_id BIGINT NOT NULL,
     object TEXT NOT NULL,
     etag TEXT NOT NULL,
     record_no BIGINT NOT NULL, -- counted from 1

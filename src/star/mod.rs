@@ -10,6 +10,8 @@ pub(crate) use catalog::{Catalog, MatchIndex};
 pub(crate) use moments::Moments;
 pub(crate) use users::Users;
 
+use serde::Serialize;
+
 use crate::record::Event;
 use crate::table::songplays::Songplay;
 
@@ -19,7 +21,8 @@ pub(crate) trait Fold: Default + Send + 'static {
 }
 
 /// When a play and a song are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Matching {
     /// Title, artist name and duration are the same, to the last digit.
     #[default]
@@ -29,11 +32,12 @@ pub enum Matching {
 }
 
 /// Where a record stands: its object and its number there. Later places win where two records say different
-/// things about the same.
+/// things about the same, by the order of the objects' names and not of their ids, which depends on the loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
-    pub object_id: u32,
+    pub rank: u32,
     pub record_no: u32,
+    pub object_id: u32,
 }
 
 impl Place {
@@ -111,7 +115,8 @@ mod tests {
     ) -> S {
         let mut states: Vec<S> = (0..pieces).map(|_| S::default()).collect();
         for &index in order {
-            let place = Place { object_id: index as u32 / 7, record_no: index as u32 % 7 };
+            let rank = index as u32 / 7;
+            let place = Place { rank, record_no: index as u32 % 7, object_id: 99 - rank };
             add(&mut states[index * 31 % pieces], &records[index], place);
         }
         states.into_iter().rev().reduce(S::merged).unwrap()

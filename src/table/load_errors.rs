@@ -8,6 +8,7 @@ pub(super) const LAYOUT: Layout = Layout {
     name: "load_errors",
     columns: &[
         Column::new("run", Kind::BigInt),
+        Column::new("object_id", Kind::BigInt),
         Column::new("object", Kind::Text),
         Column::new("etag", Kind::Text),
         Column::new("record_no", Kind::BigInt),
@@ -19,7 +20,7 @@ pub(super) const LAYOUT: Layout = Layout {
         Column::new("raw_record", Kind::Text),
         Column::new("reason", Kind::Text),
     ],
-    key: &["object", "record_no"],
+    key: &["object_id", "record_no"],
 };
 
 pub(crate) struct LoadError<'a> {
@@ -31,9 +32,20 @@ impl Row for LoadError<'_> {
     const TABLE: Table = Table::LoadErrors;
 
     fn write(&self, row: &mut RowWriter<'_>) {
-        let Reject { object, etag, record_no, line, byte_offset, column, value, reason, record } =
-            self.reject;
+        let Reject {
+            object_id,
+            object,
+            etag,
+            record_no,
+            line,
+            byte_offset,
+            column,
+            value,
+            reason,
+            record,
+        } = self.reject;
         row.bigint(Some(self.run));
+        row.bigint(Some((*object_id).into()));
         row.text(Some(object));
         row.text(Some(etag));
         row.bigint(Some(*record_no as i64));

@@ -3,6 +3,7 @@
 pub(crate) mod artists;
 pub(crate) mod load_errors;
 pub(crate) mod load_objects;
+mod load_runs;
 pub(crate) mod songplays;
 pub(crate) mod songs;
 pub(crate) mod staging_events;
@@ -36,13 +37,15 @@ pub enum Table {
     Time,
     /// The records that could not be loaded, and why.
     LoadErrors,
-    /// The objects that were loaded; `object_id` leads here.
+    /// The versions of objects that were loaded; `object_id` leads here.
     LoadObjects,
+    /// The loads that were published.
+    LoadRuns,
 }
 
 impl Table {
     /// Every table, dimensions before the facts that refer to them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Artists,
         Self::Songs,
         Self::Users,
@@ -52,6 +55,7 @@ impl Table {
         Self::StagingSongs,
         Self::LoadErrors,
         Self::LoadObjects,
+        Self::LoadRuns,
     ];
 
     /// The name in the database.
@@ -79,6 +83,7 @@ impl Table {
             Self::Time => &time::LAYOUT,
             Self::LoadErrors => &load_errors::LAYOUT,
             Self::LoadObjects => &load_objects::LAYOUT,
+            Self::LoadRuns => &load_runs::LAYOUT,
         }
     }
 }

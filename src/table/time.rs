@@ -20,7 +20,7 @@ pub(super) const LAYOUT: Layout = Layout {
 /// A moment that PostgreSQL can hold, in milliseconds since 1970-01-01 UTC.
 ///
 /// PostgreSQL's range is 4714-11-24 BC to the end of the year 294276, far wider than calendar libraries'.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct Moment(i64);
 
 const DAY_MS: i64 = 86_400_000;

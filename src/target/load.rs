@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Database;
 use super::postgres::PostgresLoad;
-use super::{Database, Target};
+use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::Result;
-use crate::report::{Progress, RowCounts};
+use crate::ledger::{Ledger, Plan, Run, Way};
+use crate::report::{Progress, RowCounts, TableRows};
 
 /// Encoded rows on their way to the target; what is reserved for them is given back when they are gone.
 pub(crate) struct Part {
@@ -21,26 +23,37 @@ pub(crate) enum Load {
     /// Into PostgreSQL.
     Postgres(Box<PostgresLoad>),
     /// Nowhere: rows are counted and forgotten.
-    Nowhere,
+    Nowhere(Ledger),
 }
 
 impl Load {
-    /// Begins a load into the tables of `schema`, over as many `connections` as suit the target.
+    /// Begins the load that `config` asks for.
     ///
     /// # Errors
     ///
     /// The target can't be reached, the schema is missing or another load holds it, or a right is missing.
-    pub async fn begin(target: &Target, schema: &str, connections: Option<usize>) -> Result<Self> {
-        let database = Database::open(target).await?;
-        let load = PostgresLoad::begin(database, schema, connections).await?;
+    pub async fn begin(config: &Config) -> Result<Self> {
+        if config.dry_run {
+            return Ok(Self::Nowhere(Ledger::default()));
+        }
+        let database = Database::open(&config.target).await?;
+        let load = PostgresLoad::begin(database, config).await?;
         Ok(Self::Postgres(Box::new(load)))
     }
 
-    /// The number of this load.
-    pub fn run(&self) -> i64 {
+    /// What was loaded before.
+    pub fn ledger(&self) -> &Ledger {
         match self {
-            Self::Postgres(load) => load.run(),
-            Self::Nowhere => 0,
+            Self::Postgres(load) => load.ledger(),
+            Self::Nowhere(ledger) => ledger,
+        }
+    }
+
+    /// Keeps what `plan` keeps of an unfinished load, and drops the rest.
+    pub async fn keep(&self, plan: &Plan) -> Result<()> {
+        match self {
+            Self::Postgres(load) => load.keep(plan).await,
+            Self::Nowhere(_) => Ok(()),
         }
     }
 
@@ -52,7 +65,7 @@ impl Load {
     ) -> Result<RowCounts> {
         match self {
             Self::Postgres(load) => load.write(parts, progress).await,
-            Self::Nowhere => {
+            Self::Nowhere(_) => {
                 let mut forgotten = RowCounts::default();
                 while let Ok(Part { rows, .. }) = parts.recv().await {
                     progress.add_rows(rows.table, rows.count);
@@ -63,19 +76,19 @@ impl Load {
         }
     }
 
-    /// Builds the keys of the new tables, when all rows are in.
-    pub async fn build_keys(&self) -> Result<()> {
+    /// Makes the new rows ready to be published, when all are in.
+    pub async fn complete(&mut self, way: Way) -> Result<()> {
         match self {
-            Self::Postgres(load) => load.build_keys().await,
-            Self::Nowhere => Ok(()),
+            Self::Postgres(load) => load.complete(way).await,
+            Self::Nowhere(_) => Ok(()),
         }
     }
 
-    /// Makes the new tables the live ones, in one commit.
-    pub async fn publish(&mut self) -> Result<()> {
+    /// Makes the new rows the live ones, in one commit; returns what the tables hold then, which were `written`.
+    pub async fn publish(&mut self, run: &Run, written: RowCounts) -> Result<Vec<TableRows>> {
         match self {
-            Self::Postgres(load) => load.publish().await,
-            Self::Nowhere => Ok(()),
+            Self::Postgres(load) => load.publish(run).await,
+            Self::Nowhere(_) => Ok(written.tables()),
         }
     }
 
@@ -83,7 +96,7 @@ impl Load {
     pub async fn end(self) {
         match self {
             Self::Postgres(load) => load.end().await,
-            Self::Nowhere => {}
+            Self::Nowhere(_) => {}
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Targets: where the tables are, and a load in progress there.
 
+mod create;
 mod database;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod ledger;
+mod leftover;
 mod load;
+mod merge;
 mod passfile;
 mod postgres;
 mod publish;
@@ -13,9 +17,9 @@ mod tls;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use create::{Existing, create};
 pub(crate) use database::Database;
 pub(crate) use load::{Load, Part};
-pub use publish::{Existing, create};
 pub use server::{Defaults, Server};
 
 use crate::error::Error;

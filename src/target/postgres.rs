@@ -6,11 +6,14 @@ use futures::{SinkExt, pin_mut};
 use tokio_postgres::{Client, CopyInSink};
 
 use super::load::Part;
-use super::publish::{self, Existing};
-use super::{Database, failed, literal, quoted};
+use super::merge::{self, Rules};
+use super::publish::{self, INDEXES, Publication};
+use super::{Database, failed, ledger, leftover, quoted};
+use crate::config::Config;
 use crate::encode::{HEADER, TRAILER};
 use crate::error::{Error, Result};
-use crate::report::{Progress, RowCounts};
+use crate::ledger::{Ledger, Plan, Run, Settings, Way};
+use crate::report::{Progress, RowCounts, TableRows};
 use crate::table::Table;
 
 /// A load that has begun. Dropped, it leaves the live tables as they were, and what it has written is removed by
@@ -19,19 +22,24 @@ pub(crate) struct PostgresLoad {
     schema: String,
     /// The schema that holds the new tables until they are published.
     loading: String,
-    run: i64,
+    ledger: Ledger,
+    /// Those that the rows depend on.
+    settings: String,
+    rules: Rules,
+    /// Whether all records are staged, so that later loads can build upon this one.
+    staging: bool,
     /// The first one holds the lock and publishes; all of them write.
     connections: Vec<Client>,
     database: Database,
 }
 
-/// The statements that make the tables.
-const TABLES: &str = include_str!("../sql/tables.sql");
 /// The statements that make their keys.
-const KEYS: &str = include_str!("../sql/keys.sql");
+pub(super) const KEYS: &str = include_str!("../sql/keys.sql");
+/// The statements that tell the planner what is in the tables.
+const ANALYZE: &str = include_str!("../sql/analyze.sql");
 
-/// The longest schema name that leaves room for `_loading_` and a process id in PostgreSQL's 63 bytes.
-const SCHEMA_BYTES: usize = 44;
+/// The longest schema name that leaves room for `_loading_` and 16 digits in PostgreSQL's 63 bytes.
+const SCHEMA_BYTES: usize = 38;
 
 /// A COPY is ended after so many bytes: the server's refusal, of a full disk say, is only heard at the end.
 const COPY_BYTES: usize = 256 << 20;
@@ -42,24 +50,25 @@ impl PostgresLoad {
     /// # Errors
     ///
     /// The target can't be reached, the schema is missing or another load holds it, or a right is missing.
-    pub async fn begin(
-        database: Database,
-        schema: &str,
-        connections: Option<usize>,
-    ) -> Result<Self> {
+    pub async fn begin(database: Database, config: &Config) -> Result<Self> {
+        let schema = &*config.schema;
         check_schema_name(schema)?;
         let control = database.connect().await?;
         require_schema(&control, &database, schema).await?;
         lock(&control, schema).await?;
-        let run = next_run(&control, schema).await?;
-        // The server's process is in the name, so that no connection of a load whose lock is lost can write into
-        // the tables of its successor.
-        let what = |cause| failed("can't ask for the server's process", cause);
-        let row = control.query_one("SELECT pg_backend_pid()", &[]).await.map_err(what)?;
-        let loading = format!("{schema}_loading_{}", row.get::<_, i32>(0));
+        let use_it = format!("SET search_path = {}", quoted(schema));
+        let what = |cause| failed("can't set the search path", cause);
+        control.batch_execute(&use_it).await.map_err(what)?;
+        let ledger = ledger::read(&control, schema).await?;
+        let loading = leftover::name(schema);
         let schema = schema.to_owned();
-        let wanted = database.connections(connections);
-        let mut load = Self { schema, loading, run, connections: vec![control], database };
+        let wanted = database.connections(config.connections);
+        let staging = config.staging;
+        let connections = vec![control];
+        let rules = Rules { matching: config.matching, matched_only: config.matched_only };
+        let settings = Settings::of(config).text();
+        let mut load =
+            Self { schema, loading, ledger, settings, staging, rules, connections, database };
         match load.prepare(wanted).await {
             Ok(()) => Ok(load),
             Err(error) => {
@@ -71,20 +80,26 @@ impl PostgresLoad {
 
     /// Makes the tables, and more connections that see them.
     async fn prepare(&mut self, connections: usize) -> Result<()> {
-        let what = |cause| failed(format!("can't prepare the schema {}", self.loading), cause);
+        let what = |cause| failed("can't prepare the load", cause);
         let control = &self.connections[0];
-        let mark = format!("sparkload: a load into {} in progress", self.schema);
-        let left = control.query(include_str!("../sql/left_behind.sql"), &[&mark]).await;
-        for row in left.map_err(what)? {
-            let name = quoted(row.get(0));
-            control.batch_execute(&format!("DROP SCHEMA {name} CASCADE")).await.map_err(what)?;
+        let left = leftover::take_over(control, &self.schema, &self.settings).await?;
+        if let Some(left) = left {
+            self.loading = left;
+            control
+                .batch_execute(&format!("SET search_path = {}", quoted(&self.loading)))
+                .await
+                .map_err(what)?;
+            ledger::read_finished(control, &mut self.ledger).await?;
+        } else {
+            leftover::make(
+                control,
+                &self.schema,
+                &self.loading,
+                self.staging.then_some(&*self.settings),
+            )
+            .await?;
         }
-        let name = quoted(&self.loading);
-        let use_it = format!("SET search_path = {name}");
-        let mark = literal(&mark);
-        let make = format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {mark}; {use_it}");
-        control.batch_execute(&make).await.map_err(what)?;
-        self.connections[0].batch_execute(TABLES).await.map_err(what)?;
+        let use_it = format!("SET search_path = {}", quoted(&self.loading));
         for _ in 1..connections {
             let connection = self.database.connect().await?;
             connection.batch_execute(&use_it).await.map_err(what)?;
@@ -93,9 +108,14 @@ impl PostgresLoad {
         Ok(())
     }
 
-    /// The number of this load.
-    pub fn run(&self) -> i64 {
-        self.run
+    /// What was loaded before.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Keeps what `plan` keeps of an unfinished load, and drops the rest.
+    pub async fn keep(&self, plan: &Plan) -> Result<()> {
+        leftover::keep(&self.connections[0], plan, self.ledger.next_run).await
     }
 
     /// Writes all of `parts`, over every connection, until no more can come; returns how many rows went where.
@@ -108,35 +128,45 @@ impl PostgresLoad {
         Ok(try_join_all(writers).await?.into_iter().fold(RowCounts::default(), RowCounts::plus))
     }
 
-    /// Builds the keys, one after the other on each connection.
-    pub async fn build_keys(&self) -> Result<()> {
-        let (sender, statements) = async_channel::unbounded();
-        for statement in KEYS.split_inclusive(";\n") {
+    /// Makes the new rows ready to be published, when all are in.
+    pub async fn complete(&mut self, way: Way) -> Result<()> {
+        let statements = match way {
+            Way::Direct if !self.staging => [KEYS, ANALYZE].concat(),
+            Way::Direct | Way::Rebuild => [KEYS, INDEXES, ANALYZE].concat(),
+            Way::Merge => ANALYZE.to_owned(),
+        };
+        self.run_all(&statements).await?;
+        if way == Way::Rebuild {
+            let what = |cause| failed("can't make the star of the staged rows", cause);
+            let transaction = self.connections[0].transaction().await.map_err(what)?;
+            merge::rebuild(&transaction, &self.loading, self.rules).await?;
+            transaction.commit().await.map_err(what)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `statements` on all connections, each as soon as one is free.
+    async fn run_all(&self, statements: &str) -> Result<()> {
+        let (sender, queue) = async_channel::unbounded();
+        for statement in statements.split_inclusive(";\n") {
             sender.try_send(statement).expect("the channel is open and without bound");
         }
         drop(sender);
-        let builders = self.connections.iter().map(async |client| {
-            while let Ok(statement) = statements.recv().await {
-                let what = || {
-                    let name = statement.split_whitespace().nth(2).unwrap_or_default();
-                    format!("can't build the key of {name}")
-                };
-                client.batch_execute(statement).await.map_err(|cause| failed(what(), cause))?;
+        let runners = self.connections.iter().map(async |client| {
+            while let Ok(statement) = queue.recv().await {
+                let what = |cause| failed("can't build the keys of the tables", cause);
+                client.batch_execute(statement).await.map_err(what)?;
             }
             Ok(())
         });
-        try_join_all(builders).await.map(drop)
+        try_join_all(runners).await.map(drop)
     }
 
-    /// Makes the new tables the live ones, in one commit.
-    pub async fn publish(&mut self) -> Result<()> {
-        publish::publish(&mut self.connections[0], &self.schema, &self.loading).await
-    }
-
-    /// Makes the new tables, which hold nothing, the live ones where there are none; returns those.
-    pub async fn publish_empty(&mut self, existing: Existing) -> Result<Vec<Table>> {
-        let control = &mut self.connections[0];
-        publish::publish_empty(control, &self.schema, &self.loading, existing).await
+    /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
+    pub async fn publish(&mut self, run: &Run) -> Result<Vec<TableRows>> {
+        let Self { schema, loading, rules, staging, .. } = self;
+        let publication = Publication { schema, loading, run, rules: *rules, indexed: *staging };
+        publish::publish(&mut self.connections[0], &publication).await
     }
 
     /// Clears away what was not published, and gives the lock back.
@@ -175,7 +205,7 @@ async fn require_schema(client: &Client, database: &Database, schema: &str) -> R
 }
 
 /// Takes the advisory lock of `schema`, held until the connection ends.
-async fn lock(client: &Client, schema: &str) -> Result<()> {
+pub(super) async fn lock(client: &Client, schema: &str) -> Result<()> {
     let what = || format!("can't lock the schema {schema}");
     const LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('sparkload'), hashtext($1))";
     let row = client.query_one(LOCK, &[&schema]).await.map_err(|cause| failed(what(), cause))?;
@@ -190,21 +220,6 @@ async fn lock(client: &Client, schema: &str) -> Result<()> {
     Err(Error::target(format!("another load works on the schema {schema}"))
         .because(holder)
         .with_help("wait until it is done, then run this one again"))
-}
-
-async fn next_run(client: &Client, schema: &str) -> Result<i64> {
-    let what = || format!("can't read load_objects of the schema {schema}");
-    let table = format!("{}.load_objects", quoted(schema));
-    let row = client
-        .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
-        .await
-        .map_err(|cause| failed(what(), cause))?;
-    if !row.get::<_, bool>(0) {
-        return Ok(1);
-    }
-    let query = format!("SELECT coalesce(max(run), 0) + 1 FROM {table}");
-    let row = client.query_one(&query, &[]).await.map_err(|cause| failed(what(), cause))?;
-    Ok(row.get(0))
 }
 
 /// Writes parts as they come; a COPY stays open as long as they are of the same table.

@@ -1,4 +1,4 @@
-//! Publishing: one transaction makes the tables of a load the live ones.
+//! Publishing: one transaction makes the rows of a load the live ones, and enters them in the ledger.
 //!
 //! A table that is not there yet is moved into place as it is. One that is there gets the rows that differ, by
 //! ordinary statements: so its views, grants and foreign keys stay, readers are not held up, and every snapshot
@@ -7,96 +7,177 @@
 
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
-use super::postgres::{PostgresLoad, check_schema_name};
-use super::{Database, Target, failed, quoted};
+use super::merge::{self, Rules};
+use super::{failed, ledger, quoted};
 use crate::error::{Error, Result};
+use crate::ledger::{Mode, Run};
+use crate::report::TableRows;
 use crate::table::Table;
 
-/// Publishes every table of `loading` in `schema`.
-pub(super) async fn publish(client: &mut Client, schema: &str, loading: &str) -> Result<()> {
+/// What is published, and where.
+pub(super) struct Publication<'a> {
+    pub schema: &'a str,
+    /// The schema that holds the new rows.
+    pub loading: &'a str,
+    pub run: &'a Run,
+    pub rules: Rules,
+    /// Whether the tables get the indexes that incremental loads look rows up by.
+    pub indexed: bool,
+}
+
+/// The indexes that incremental loads look rows up by.
+pub(super) const INDEXES: &str = include_str!("../sql/indexes.sql");
+
+/// The tables that hold what the source says; the others are the ledger.
+const CONTENT: [Table; 8] = [
+    Table::Artists,
+    Table::Songs,
+    Table::Users,
+    Table::Time,
+    Table::Songplays,
+    Table::StagingEvents,
+    Table::StagingSongs,
+    Table::LoadErrors,
+];
+
+/// Publishes a load; returns what the tables hold then.
+pub(super) async fn publish(
+    client: &mut Client,
+    publication: &Publication<'_>,
+) -> Result<Vec<TableRows>> {
+    let Publication { schema, loading, run, .. } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = begin(client, schema).await.map_err(what)?;
-    let mut kept = Vec::new();
-    for table in move_missing(&transaction, schema, loading).await?.kept {
-        kept.push(Change::new(table, schema, loading));
-    }
-    for change in &kept {
-        change.run(&transaction, &change.lock()).await?;
-    }
-    // Dimensions get their new rows before the facts that refer to them, and lose their old ones after.
-    for change in &kept {
-        change.run(&transaction, &change.update()).await?;
-        change.run(&transaction, &change.insert()).await?;
-    }
-    for change in kept.iter().rev() {
-        change.run(&transaction, &change.delete()).await?;
-    }
-    for change in &kept {
-        change.verify(&transaction).await?;
-    }
-    transaction.commit().await.map_err(what)
-}
-
-/// What [`create`] does with tables that are there already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// Leaves them as they are.
-    Keep,
-    /// Drops them with their rows and makes them anew.
-    Drop,
-}
-
-/// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made.
-///
-/// # Errors
-///
-/// The target can't be reached, a right is missing, or a view or foreign key depends on a table that is to be
-/// dropped.
-pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
-    check_schema_name(schema)?;
-    let database = Database::open(target).await?;
-    let client = database.connect().await?;
-    let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
-    let what = |cause| failed(format!("can't create the schema {schema}"), cause);
-    client.batch_execute(&make).await.map_err(what)?;
-    // The embedded database takes one connection at a time.
-    drop(client);
-    let mut load = PostgresLoad::begin(database, schema, Some(1)).await?;
-    let made = match load.build_keys().await {
-        Ok(()) => load.publish_empty(existing).await,
-        Err(error) => Err(error),
+    let tables = match run.mode {
+        Mode::Full => publish_all(&transaction, publication).await?,
+        Mode::Incremental => publish_changes(&transaction, publication).await?,
     };
-    load.end().await;
-    made
+    ledger::enter(&transaction, run, &tables).await?;
+    let clear = format!("DROP SCHEMA {} CASCADE", quoted(loading));
+    transaction.batch_execute(&clear).await.map_err(what)?;
+    transaction.commit().await.map_err(what)?;
+    Ok(tables)
 }
 
-/// Moves the tables of `loading` to `schema` as far as there is room for them; returns them.
-pub(super) async fn publish_empty(
-    client: &mut Client,
-    schema: &str,
-    loading: &str,
-    existing: Existing,
-) -> Result<Vec<Table>> {
-    let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
-    let transaction = begin(client, schema).await.map_err(what)?;
-    if existing == Existing::Drop {
-        // Facts before the dimensions that they refer to.
-        for table in Table::ALL.into_iter().rev() {
-            let what = |cause| {
-                failed(format!("can't drop {table} in the schema {schema}"), cause)
-                    .with_help("drop what depends on it first")
-            };
-            let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
-            transaction.batch_execute(&drop).await.map_err(what)?;
-        }
+/// Makes the live tables equal to the new ones.
+async fn publish_all(
+    transaction: &Transaction<'_>,
+    publication: &Publication<'_>,
+) -> Result<Vec<TableRows>> {
+    let Publication { schema, loading, run, rules: _, indexed } = publication;
+    let Moved { moved, kept } = move_missing(transaction, schema, loading).await?;
+    let kept: Vec<Change> =
+        kept.into_iter().map(|table| Change::all(table, schema, loading)).collect();
+    for change in &kept {
+        change.run(transaction, &change.lock()).await?;
     }
-    let moved = move_missing(&transaction, schema, loading).await?.moved;
-    transaction.commit().await.map_err(what)?;
-    Ok(moved)
+    if let Some(change) = kept.iter().find(|change| change.table == Table::LoadObjects) {
+        let old = format!(
+            "UPDATE load_objects SET replaced_by = {}\nWHERE replaced_by IS NULL",
+            run.number
+        );
+        change.run(transaction, &old).await?;
+        change.run(transaction, &change.insert()).await?;
+    }
+    let content: Vec<_> = kept.iter().filter(|change| CONTENT.contains(&change.table)).collect();
+    let mut tables = apply(transaction, &content).await?;
+    for change in &content {
+        change.verify(transaction).await?;
+    }
+    if !kept.is_empty() && *indexed {
+        let what = |cause| failed("can't build the indexes of the tables", cause);
+        transaction.batch_execute(INDEXES).await.map_err(what)?;
+    }
+    for rows in &mut tables {
+        rows.rows = count(transaction, rows.table).await?;
+    }
+    for table in moved.into_iter().filter(|table| CONTENT.contains(table)) {
+        let rows = count(transaction, table).await?;
+        tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: 0 });
+    }
+    Ok(in_order(tables))
+}
+
+/// Brings the live tables up to date with the objects that the load has read.
+async fn publish_changes(
+    transaction: &Transaction<'_>,
+    publication: &Publication<'_>,
+) -> Result<Vec<TableRows>> {
+    let Publication { schema, loading, run, rules, indexed: _ } = publication;
+    let mut tables = ledger::rows_before(transaction).await?;
+    for table in Table::ALL {
+        let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+        execute(transaction, table, &lock).await?;
+    }
+    merge::begin(transaction, loading, *rules).await?;
+
+    // The records first: what the star becomes is read off them.
+    let change = |table| Change::touched(table, schema);
+    let records = [Table::StagingEvents, Table::StagingSongs, Table::LoadErrors].map(change);
+    let records: Vec<_> = records.iter().collect();
+    let mut changes = apply(transaction, &records).await?;
+    let objects = Change::touched(Table::LoadObjects, schema);
+    let old = format!(
+        "UPDATE load_objects AS old SET replaced_by = {}\nFROM delta_objects AS new\n\
+         WHERE old.object_id = new.object_id AND old.replaced_by IS NULL",
+        run.number
+    );
+    objects.run(transaction, &old).await?;
+    objects.run(transaction, &objects.insert()).await?;
+
+    merge::compute(transaction).await?;
+    let star =
+        [Table::Artists, Table::Songs, Table::Users, Table::Time, Table::Songplays].map(change);
+    let star: Vec<_> = star.iter().collect();
+    changes.extend(apply(transaction, &star).await?);
+    for change in records.iter().chain(&star) {
+        change.verify(transaction).await?;
+    }
+    merge::recount(transaction, *rules).await?;
+    for rows in &mut changes {
+        tables.add(rows.table, rows.inserted);
+        rows.rows = match rows.table {
+            Table::LoadErrors => count(transaction, rows.table).await?,
+            table => tables.rows(table).saturating_sub(rows.deleted),
+        };
+    }
+    Ok(in_order(changes))
+}
+
+/// Makes the live rows the new ones.
+async fn apply(transaction: &Transaction<'_>, changes: &[&Change]) -> Result<Vec<TableRows>> {
+    let mut tables = Vec::new();
+    // Dimensions get their new rows before the facts that refer to them, and lose their old ones after.
+    for change in changes {
+        let updated = change.run(transaction, &change.update()).await?;
+        let inserted = change.run(transaction, &change.insert()).await?;
+        tables.push(TableRows { table: change.table, rows: 0, inserted, updated, deleted: 0 });
+    }
+    for (change, rows) in changes.iter().zip(&mut tables).rev() {
+        rows.deleted = change.run(transaction, &change.delete()).await?;
+    }
+    Ok(tables)
+}
+
+/// The tables in the order in which a report names them.
+fn in_order(mut tables: Vec<TableRows>) -> Vec<TableRows> {
+    tables.sort_unstable_by_key(|rows| Table::ALL.iter().position(|table| *table == rows.table));
+    tables
+}
+
+async fn execute(transaction: &Transaction<'_>, table: Table, statement: &str) -> Result<u64> {
+    let what = |cause| failed(format!("can't publish {table}"), cause);
+    transaction.execute(statement, &[]).await.map_err(what)
+}
+
+async fn count(transaction: &Transaction<'_>, table: Table) -> Result<u64> {
+    let what = |cause| failed(format!("can't count the rows of {table}"), cause);
+    let count = format!("SELECT count(*) FROM {table}");
+    Ok(transaction.query_one(&count, &[]).await.map_err(what)?.get::<_, i64>(0) as u64)
 }
 
 /// Begins a transaction that sees the live tables, whatever the role's own settings are.
-async fn begin<'a>(
+pub(super) async fn begin<'a>(
     client: &'a mut Client,
     schema: &str,
 ) -> Result<Transaction<'a>, tokio_postgres::Error> {
@@ -111,13 +192,17 @@ async fn begin<'a>(
 
 /// Which tables were moved into place, and which were there.
 #[derive(Default)]
-struct Moved {
-    moved: Vec<Table>,
-    kept: Vec<Table>,
+pub(super) struct Moved {
+    pub moved: Vec<Table>,
+    pub kept: Vec<Table>,
 }
 
 /// Moves the tables of `loading` to where they are missing in `schema`.
-async fn move_missing(transaction: &Transaction<'_>, schema: &str, loading: &str) -> Result<Moved> {
+pub(super) async fn move_missing(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    loading: &str,
+) -> Result<Moved> {
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
     let mut tables = Moved::default();
     for table in Table::ALL {
@@ -159,39 +244,70 @@ async fn grant_defaults(
     Ok(())
 }
 
-fn qualified(schema: &str, table: Table) -> String {
+pub(super) fn qualified(schema: &str, table: Table) -> String {
     format!("{}.{table}", quoted(schema))
 }
 
-/// The statements that make a live table equal to its new version.
+/// The statements that make rows of a live table equal to their new versions.
 struct Change {
     table: Table,
     live: String,
+    /// The table of the new versions.
     new: String,
+    /// The table and column that tell which live rows are meant, where it is not all of them.
+    scope: Option<(String, &'static str)>,
 }
 
 impl Change {
-    fn new(table: Table, schema: &str, loading: &str) -> Self {
-        Self { table, live: qualified(schema, table), new: qualified(loading, table) }
+    /// All rows of `table` become those of the same table in `loading`.
+    fn all(table: Table, schema: &str, loading: &str) -> Self {
+        let (live, new) = (qualified(schema, table), qualified(loading, table));
+        Self { table, live, new, scope: None }
     }
 
-    async fn run(&self, transaction: &Transaction<'_>, statement: &str) -> Result<()> {
-        let what = |cause| failed(format!("can't publish {}", self.table), cause);
-        transaction.batch_execute(statement).await.map_err(what)
+    /// The rows that an incremental load touches become those that it has computed.
+    fn touched(table: Table, schema: &str) -> Self {
+        let (new, scope) = match table {
+            Table::StagingEvents => ("delta_events".to_owned(), None),
+            Table::StagingSongs => ("delta_songs".to_owned(), None),
+            Table::LoadErrors => ("delta_errors".to_owned(), None),
+            Table::LoadObjects | Table::LoadRuns => ("delta_objects".to_owned(), None),
+            Table::Songplays | Table::Users | Table::Songs | Table::Artists | Table::Time => {
+                (format!("fresh_{table}"), Some((format!("touched_{table}"), table.key()[0])))
+            }
+        };
+        let scope = scope.unwrap_or_else(|| ("delta_objects".to_owned(), "object_id"));
+        Self { table, live: qualified(schema, table), new, scope: Some(scope) }
     }
 
-    /// Sees to it that the live table holds as many rows as it should: one without a key may hold some twice.
+    async fn run(&self, transaction: &Transaction<'_>, statement: &str) -> Result<u64> {
+        execute(transaction, self.table, statement).await
+    }
+
+    /// Sees to it that there are as many live rows as there should be: one without a key may stand there twice, and
+    /// a trigger may do what it likes.
     async fn verify(&self, transaction: &Transaction<'_>) -> Result<()> {
-        let Self { table, live, new } = self;
+        let Self { table, live, new, .. } = self;
         let what = |cause| failed(format!("can't count the rows of {table}"), cause);
-        let count = format!("SELECT (SELECT count(*) FROM {live}) - (SELECT count(*) FROM {new})");
+        let scope = self.scope_condition("live");
+        let count = format!(
+            "SELECT (SELECT count(*) FROM {live} AS live{scope}) - (SELECT count(*) FROM {new})"
+        );
         let surplus: i64 = transaction.query_one(&count, &[]).await.map_err(what)?.get(0);
         if surplus == 0 {
             return Ok(());
         }
-        Err(Error::target(format!("{table} would hold {surplus} rows more than it should"))
+        let (much, many) = if surplus < 0 { ("less", -surplus) } else { ("more", surplus) };
+        Err(Error::target(format!("{table} would hold {many} rows {much} than it should"))
             .because("rows stand in it twice, or a trigger or rule changes what is written")
             .with_help("make the tables anew by `sparkload create --drop`"))
+    }
+
+    /// Which live rows are meant.
+    fn scope_condition(&self, live: &str) -> String {
+        self.scope.as_ref().map_or_else(String::new, |(touched, column)| {
+            format!("\nWHERE {live}.{column} IN (SELECT {column} FROM {touched})")
+        })
     }
 
     /// Keeps writers out, not readers.
@@ -201,9 +317,12 @@ impl Change {
 
     fn delete(&self) -> String {
         let Self { live, new, .. } = self;
+        let scope = match self.scope_condition("old") {
+            scope if scope.is_empty() => "\nWHERE".to_owned(),
+            scope => scope + "\n  AND",
+        };
         format!(
-            "DELETE FROM {live} AS old\n\
-             WHERE NOT EXISTS (SELECT FROM {new} AS new WHERE {})",
+            "DELETE FROM {live} AS old{scope} NOT EXISTS (SELECT FROM {new} AS new WHERE {})",
             self.same_key()
         )
     }

@@ -328,12 +328,12 @@ async fn a_target_that_refuses_is_named_and_told_without_secrets() {
     help: create it (createdb nowhere), or name another database
 
     no right to create
-    error: can't read load_objects of the schema public
+    error: can't read the ledger of the schema public
     because: ERROR: permission denied for table load_objects (SQLSTATE 42501)
     help: the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 
     no right to create a schema
-    error: can't prepare the schema public_loading_PID
+    error: can't make a schema for a load into public
     because: ERROR: permission denied for database DB (SQLSTATE 42501)
     help: the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 

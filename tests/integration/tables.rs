@@ -64,3 +64,37 @@ pub async fn tables(database: &Database) -> Vec<(&'static str, String)> {
     }
     tables
 }
+
+/// All seven tables as text, with the names of objects below `base` in place of their ids, which depend on the loads
+/// before.
+pub async fn contents(database: &Database, base: &Path) -> Vec<(&'static str, String)> {
+    let base = base.to_str().unwrap().trim_end_matches('/');
+    let place = format!(
+        "(SELECT replace(object, '{base}/', '') FROM load_objects AS place
+          WHERE place.object_id = row.object_id AND replaced_by IS NULL)"
+    );
+    let mut tables = Vec::new();
+    for name in STAR {
+        let text = match name {
+            "staging_events" | "staging_songs" => {
+                let query = format!(
+                    "SELECT to_jsonb(row) - 'object_id' AS record, {place} AS place FROM {name} AS row
+                     ORDER BY {place} COLLATE \"C\", record_no"
+                );
+                csv(database, &query).await
+            }
+            "songplays" => {
+                let query = format!(
+                    "SELECT to_jsonb(row) - 'songplay_id' - 'object_id' AS play, {place} AS place, record_no
+                     FROM (SELECT *, songplay_id >> 32 AS object_id, songplay_id & 4294967295 AS record_no
+                           FROM songplays) AS row
+                     ORDER BY {place} COLLATE \"C\", record_no"
+                );
+                csv(database, &query).await
+            }
+            _ => table(database, name).await,
+        };
+        tables.push((name, text));
+    }
+    tables
+}

@@ -95,9 +95,9 @@ fn columns(table: Table) -> Vec<Type> {
         Table::Songs => vec![Key, Text, Key, Int, Double],
         Table::Artists => vec![Key, Text, Text, Double, Double],
         Table::LoadErrors => {
-            vec![BigInt, Text, Text, BigInt, BigInt, BigInt, Text, Text, Text, Text, Text]
+            vec![BigInt, BigInt, Text, Text, BigInt, BigInt, BigInt, Text, Text, Text, Text, Text]
         }
-        Table::LoadObjects => unreachable!("no record makes a row of it"),
+        Table::LoadObjects | Table::LoadRuns => unreachable!("no record makes a row of it"),
     }
 }
 

@@ -1,0 +1,261 @@
+//! The ledger: which version of which object is loaded, and what is still to be done.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::decode::Compression;
+use crate::error::{Error, Result};
+use crate::record::Format;
+use crate::report::Objects;
+use crate::source::{Entry, Kind, Listing, Object};
+use crate::star::Matching;
+
+/// What the tables hold, by the books of the loads before.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// The number that the next load gets.
+    pub next_run: i64,
+    /// A number that no object has had yet.
+    pub next_object: i64,
+    /// The [`Settings`] that the tables were made with; `None` where there is nothing to build upon.
+    pub settings: Option<String>,
+    /// The objects whose rows are in the tables.
+    pub loaded: HashMap<(Kind, String), Version>,
+    /// The objects that an unfinished load has read to the end.
+    pub finished: HashMap<(Kind, String), Version>,
+}
+
+/// A version of an object, and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Version {
+    pub object_id: i64,
+    pub bytes: u64,
+    pub etag: String,
+    pub amounts: Amounts,
+}
+
+/// What became of an object's records: `records = taken + filtered + rejected`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Amounts {
+    pub records: u64,
+    /// Song records, or rows of `songplays`.
+    pub taken: u64,
+    /// Events that make no play.
+    pub filtered: u64,
+    pub rejected: u64,
+    /// Rows of the staging table.
+    pub staged: u64,
+}
+
+impl Amounts {
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            records: self.records + other.records,
+            taken: self.taken + other.taken,
+            filtered: self.filtered + other.filtered,
+            rejected: self.rejected + other.rejected,
+            staged: self.staged + other.staged,
+        }
+    }
+
+    pub fn balance(&self) -> bool {
+        self.records == self.taken + self.filtered + self.rejected
+    }
+}
+
+impl Version {
+    fn is(&self, entry: &Entry) -> bool {
+        self.bytes == entry.size && self.etag == entry.etag
+    }
+}
+
+/// The settings that decide what the rows are: only with the same ones can a load build upon another.
+#[derive(Debug, Serialize)]
+pub(crate) struct Settings<'a> {
+    #[serde(rename = "match")]
+    matching: Matching,
+    matched_only: bool,
+    staging: bool,
+    #[serde(flatten)]
+    format: &'a Format,
+}
+
+impl<'a> Settings<'a> {
+    pub fn of(config: &'a Config) -> Self {
+        let Config { matching, matched_only, staging, format, .. } = config;
+        let (matching, matched_only, staging) = (*matching, *matched_only, *staging);
+        Self { matching, matched_only, staging, format }
+    }
+
+    /// As the ledger keeps them.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("settings are plain data")
+    }
+}
+
+/// A load that is to be published, and its books in sum.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub number: i64,
+    /// Tells the run from one that was given the same number.
+    pub token: String,
+    pub mode: Mode,
+    pub started: SystemTime,
+    pub settings: String,
+    pub objects: Objects,
+    pub amounts: Amounts,
+}
+
+/// What a load reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Every object.
+    #[default]
+    Full,
+    /// Objects that are new or have changed.
+    Incremental,
+}
+
+impl Mode {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
+/// How the star comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// While everything is read.
+    Direct,
+    /// By the server, from staged rows of which some were read by an unfinished load.
+    Rebuild,
+    /// By the server, as far as objects have changed.
+    Merge,
+}
+
+/// What is to be done with each of the listed objects.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub mode: Mode,
+    pub logs: Vec<Arc<Object>>,
+    pub songs: Vec<Arc<Object>>,
+    /// The objects that an unfinished load has read, and that need not be read again.
+    pub kept: Vec<(Kind, Version)>,
+    pub unchanged: u64,
+    /// Objects that hold nothing, and never did.
+    pub empty: u64,
+    /// Objects that are loaded but are not there any more.
+    pub gone: Vec<String>,
+}
+
+impl Plan {
+    /// Compares what is `listed` of logs and songs with the ledger; `covers` tells which names belong to the
+    /// places that were listed.
+    ///
+    /// # Errors
+    ///
+    /// The settings are not those that the tables were made with, and some objects can't be read again.
+    pub fn new(
+        config: &Config,
+        ledger: &Ledger,
+        logs: &Listing,
+        songs: &Listing,
+        covers: impl Fn(Kind, &str) -> bool,
+    ) -> Result<Self> {
+        let Ledger { settings, loaded, finished, .. } = ledger;
+        let same = settings.as_ref() == Some(&Settings::of(config).text());
+        let mode = match config.full_refresh || !config.staging || !same {
+            true => Mode::Full,
+            false => Mode::Incremental,
+        };
+        let mut plan = Self { mode, ..Self::default() };
+        let mut next_object = ledger.next_object;
+        let mut rank = 0;
+        // What of the ledger was not found yet.
+        let mut left: HashMap<_, _> = loaded.iter().collect();
+        for (kind, listing) in [(Kind::Logs, logs), (Kind::Songs, songs)] {
+            for entry in &listing.found {
+                let key = (kind, entry.name.clone());
+                let old = left.remove(&key);
+                if mode == Mode::Incremental && old.is_some_and(|old| old.is(entry)) {
+                    plan.unchanged += 1;
+                    continue;
+                }
+                if let Some(done) = finished.get(&key).filter(|done| done.is(entry)) {
+                    plan.kept.push((kind, done.clone()));
+                    continue;
+                }
+                // What an object held once has to go, even if it holds nothing now.
+                if entry.size == 0 && (mode == Mode::Full || old.is_none()) {
+                    plan.empty += 1;
+                    continue;
+                }
+                let id = old.map_or(next_object, |old| old.object_id);
+                next_object = next_object.max(id + 1);
+                let object = Arc::new(object(entry, kind, id, rank)?);
+                rank += 1;
+                match kind {
+                    Kind::Logs => plan.logs.push(object),
+                    Kind::Songs => plan.songs.push(object),
+                }
+            }
+        }
+        if mode == Mode::Full && settings.is_some() && !config.full_refresh && config.staging {
+            if let Some((_, name)) = left.keys().min_by(|(_, a), (_, b)| a.cmp(b)) {
+                return Err(other_settings(name, left.len()));
+            }
+        }
+        for (kind, listing) in [(Kind::Logs, logs), (Kind::Songs, songs)] {
+            for name in &listing.passed_over {
+                left.remove(&(kind, name.clone()));
+            }
+        }
+        let gone = left.into_keys().filter(|(kind, name)| covers(*kind, name));
+        plan.gone = gone.map(|(_, name)| name.clone()).collect();
+        plan.gone.sort_unstable();
+        Ok(plan)
+    }
+
+    pub fn way(&self) -> Way {
+        match self.mode {
+            Mode::Full if self.kept.is_empty() => Way::Direct,
+            Mode::Full => Way::Rebuild,
+            Mode::Incremental => Way::Merge,
+        }
+    }
+
+    /// The objects that are read.
+    pub fn objects(&self) -> impl Iterator<Item = &Arc<Object>> {
+        self.logs.iter().chain(&self.songs)
+    }
+}
+
+fn object(entry: &Entry, kind: Kind, id: i64, rank: u32) -> Result<Object> {
+    // The number of a play is that of its object times 2^32, in 64 bits with a sign.
+    let id = i32::try_from(id).map_err(|_| {
+        Error::config("the tables have seen more than 2147483647 objects")
+            .with_help("make them anew by `sparkload create --drop`")
+    })?;
+    let (compression, _) = Compression::split(&entry.key);
+    let (name, etag) = (entry.name.as_str().into(), entry.etag.as_str().into());
+    Ok(Object { id: id as u32, rank, kind, name, size: entry.size, etag, compression })
+}
+
+fn other_settings(name: &str, left: usize) -> Error {
+    let objects = if left == 1 { "an object" } else { "some objects" };
+    let what = format!(
+        "the tables were loaded with other settings, and {objects} of theirs can't be read again: {name}"
+    );
+    Error::config(what).with_help(
+        "pass --full-refresh to drop the rows of what is not there any more, or load with the settings of before \
+         (sparkload history shows them)",
+    )
+}

@@ -1,0 +1,67 @@
+//! Creating: the tables without rows.
+
+use tokio_postgres::Transaction;
+
+use super::postgres::{KEYS, check_schema_name, lock};
+use super::publish::{INDEXES, Moved, begin, move_missing, qualified};
+use super::{Database, Target, failed, leftover, quoted};
+use crate::error::Result;
+use crate::table::Table;
+
+/// What [`create`] does with tables that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Leaves them as they are.
+    Keep,
+    /// Drops them with their rows and makes them anew.
+    Drop,
+}
+
+/// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made.
+///
+/// # Errors
+///
+/// The target can't be reached, a right is missing, or a view or foreign key depends on a table that is to be
+/// dropped.
+pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
+    check_schema_name(schema)?;
+    let database = Database::open(target).await?;
+    let mut client = database.connect().await?;
+    let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
+    let what = |cause| failed(format!("can't create the schema {schema}"), cause);
+    client.batch_execute(&make).await.map_err(what)?;
+    lock(&client, schema).await?;
+
+    let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
+    let transaction = begin(&mut client, schema).await.map_err(what)?;
+    if existing == Existing::Drop {
+        drop_tables(&transaction, schema).await?;
+    }
+    // Made beside the tables that are there, those that are missing are moved to them.
+    let beside = leftover::name(schema);
+    leftover::make(&transaction, schema, &beside, None).await?;
+    let finish = [KEYS, INDEXES].concat();
+    transaction.batch_execute(&finish).await.map_err(what)?;
+    let Moved { moved, kept: _ } = move_missing(&transaction, schema, &beside).await?;
+    let finish = format!(
+        "SET LOCAL search_path = {}; {INDEXES}; DROP SCHEMA {} CASCADE",
+        quoted(schema),
+        quoted(&beside)
+    );
+    transaction.batch_execute(&finish).await.map_err(what)?;
+    transaction.commit().await.map_err(what)?;
+    Ok(moved)
+}
+
+async fn drop_tables(transaction: &Transaction<'_>, schema: &str) -> Result<()> {
+    // Facts before the dimensions that they refer to.
+    for table in Table::ALL.into_iter().rev() {
+        let what = |cause| {
+            failed(format!("can't drop {table} in the schema {schema}"), cause)
+                .with_help("drop what depends on it first")
+        };
+        let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
+        transaction.batch_execute(&drop).await.map_err(what)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! The ledger as the target keeps it: read when a load begins, written when it is published.
+
+use std::time::SystemTime;
+
+use tokio_postgres::{Client, GenericClient, Row, Transaction};
+
+use super::{failed, quoted};
+use crate::error::Result;
+use crate::ledger::{Amounts, Ledger, Run, Version};
+use crate::report::{RowCounts, TableRows};
+use crate::source::Kind;
+use crate::table::Table;
+
+/// Reads the ledger of `schema`, which is the first one in the search path.
+pub(super) async fn read(client: &Client, schema: &str) -> Result<Ledger> {
+    let what = |cause| failed(format!("can't read the ledger of the schema {schema}"), cause);
+    let mut ledger = Ledger { next_run: 1, next_object: 1, ..Ledger::default() };
+    let mut there = 0;
+    for table in Table::ALL {
+        let name = format!("{}.{table}", quoted(schema));
+        let exists = "SELECT to_regclass($1) IS NOT NULL";
+        let exists: bool = client.query_one(exists, &[&name]).await.map_err(what)?.get(0);
+        there += usize::from(exists);
+        let last = match table {
+            Table::LoadRuns if exists => "SELECT coalesce(max(run), 0) + 1 FROM load_runs",
+            Table::LoadObjects if exists => {
+                "SELECT coalesce(max(object_id), 0) + 1 FROM load_objects"
+            }
+            _ => continue,
+        };
+        let next = client.query_one(last, &[]).await.map_err(what)?.get(0);
+        match table {
+            Table::LoadRuns => ledger.next_run = next,
+            _ => ledger.next_object = next,
+        }
+    }
+    // Where a table is missing the others tell half of the story.
+    if there == Table::ALL.len() {
+        let settings = "SELECT settings FROM load_runs ORDER BY run DESC LIMIT 1";
+        let settings = client.query_opt(settings, &[]).await.map_err(what)?;
+        ledger.settings = settings.map(|row| row.get(0));
+        let loaded = client.query(include_str!("../sql/ledger.sql"), &[]).await.map_err(what)?;
+        ledger.loaded = loaded.iter().filter_map(version).collect();
+    }
+    Ok(ledger)
+}
+
+/// Finds out which objects an unfinished load, whose schema is the first one in the search path, has finished.
+pub(super) async fn read_finished(client: &Client, ledger: &mut Ledger) -> Result<()> {
+    let what = |cause| failed("can't read what an unfinished load has left", cause);
+    let rows = client.query(include_str!("../sql/finished.sql"), &[]).await.map_err(what)?;
+    ledger.finished = rows.iter().filter_map(version).collect();
+    let last = ledger.finished.values().map(|version| version.object_id).max().unwrap_or(0);
+    ledger.next_object = ledger.next_object.max(last + 1);
+    Ok(())
+}
+
+fn version(row: &Row) -> Option<((Kind, String), Version)> {
+    let kind =
+        [Kind::Logs, Kind::Songs].into_iter().find(|kind| kind.name() == row.get::<_, &str>(1))?;
+    let number = |column: usize| row.get::<_, i64>(column) as u64;
+    let amounts = Amounts {
+        records: number(5),
+        taken: number(6),
+        filtered: number(7),
+        rejected: number(8),
+        staged: number(9),
+    };
+    let version = Version { object_id: row.get(0), bytes: number(3), etag: row.get(4), amounts };
+    Some(((kind, row.get(2)), version))
+}
+
+/// Whether the run was published, asked when the answer to its COMMIT was lost.
+pub(super) async fn has(client: &impl GenericClient, schema: &str, run: &Run) -> Result<bool> {
+    let what = |cause| failed("can't see in load_runs whether the load was published", cause);
+    let table = format!("{}.load_runs", quoted(schema));
+    let exists = "SELECT to_regclass($1) IS NOT NULL";
+    if !client.query_one(exists, &[&table]).await.map_err(what)?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let query = format!("SELECT EXISTS (SELECT FROM {table} WHERE run = $1 AND token = $2)");
+    Ok(client.query_one(&query, &[&run.number, &run.token]).await.map_err(what)?.get(0))
+}
+
+/// The rows that the tables hold by the books of the last run.
+pub(super) async fn rows_before(transaction: &Transaction<'_>) -> Result<RowCounts> {
+    let what = |cause| failed("can't read load_runs", cause);
+    let query = format!(
+        "SELECT {} FROM load_runs ORDER BY run DESC LIMIT 1",
+        COUNTED.map(|table| quoted(table.name())).join(", ")
+    );
+    let mut counts = RowCounts::default();
+    if let Some(row) = transaction.query_opt(&query, &[]).await.map_err(what)? {
+        for (column, table) in COUNTED.into_iter().enumerate() {
+            counts.add(table, row.get::<_, i64>(column) as u64);
+        }
+    }
+    Ok(counts)
+}
+
+/// The tables whose rows `load_runs` keeps count of, in the order of its columns.
+const COUNTED: [Table; 7] = [
+    Table::Songplays,
+    Table::Users,
+    Table::Songs,
+    Table::Artists,
+    Table::Time,
+    Table::StagingEvents,
+    Table::StagingSongs,
+];
+
+/// Enters `run`, after which the tables hold `tables`.
+pub(super) async fn enter(
+    transaction: &Transaction<'_>,
+    run: &Run,
+    tables: &[TableRows],
+) -> Result<()> {
+    let what = |cause| failed("can't enter the run in load_runs", cause);
+    let Run { number, token, mode, started, settings, objects, amounts } = run;
+    let Amounts { records, taken, filtered, rejected, staged: _ } = *amounts;
+    let (mode, now) = (mode.name(), SystemTime::now());
+    let counts = [
+        objects.listed,
+        objects.loaded,
+        objects.unchanged,
+        objects.skipped.total(),
+        objects.gone,
+        objects.bytes,
+        records,
+        taken,
+        filtered,
+        rejected,
+    ];
+    let rows = COUNTED.map(|counted| {
+        tables.iter().find(|rows| rows.table == counted).map_or(0, |rows| rows.rows)
+    });
+    let counts: Vec<i64> = counts.into_iter().chain(rows).map(|count| count as i64).collect();
+    let mut values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+        vec![number, token, &mode, started, &now, settings];
+    for count in &counts {
+        values.push(count);
+    }
+    transaction.execute(include_str!("../sql/run.sql"), &values).await.map_err(what).map(drop)
+}

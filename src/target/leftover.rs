@@ -1,0 +1,97 @@
+//! What a load that died has left behind: gone on with where that is possible, cleared away where not.
+//!
+//! A load that stages its records can be gone on with: the ledger of what it had read to the end is among its tables,
+//! and the star can be made of staged rows.
+
+use tokio_postgres::{Client, GenericClient};
+
+use super::{failed, literal, quoted};
+use crate::error::Result;
+use crate::ledger::Plan;
+
+/// The version that must have made the tables.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+fn mark(schema: &str) -> String {
+    format!("sparkload: a load into {schema} in progress")
+}
+
+/// A name for the schema of a load into `schema` that no other load has.
+pub(super) fn name(schema: &str) -> String {
+    format!("{schema}_loading_{:016x}", fastrand::u64(..))
+}
+
+/// Makes the schema `loading` with its tables, for a load into `schema`. With `settings`, a load with the same ones may
+/// go on with what this one leaves.
+pub(super) async fn make(
+    client: &impl GenericClient,
+    schema: &str,
+    loading: &str,
+    settings: Option<&str>,
+) -> Result<()> {
+    let what = |cause| failed(format!("can't make a schema for a load into {schema}"), cause);
+    let (name, mark) = (quoted(loading), literal(&mark(schema)));
+    let make = format!(
+        "CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {mark}; SET search_path = {name};"
+    );
+    let tables = [include_str!("../sql/tables.sql"), include_str!("../sql/loading.sql")].concat();
+    client.batch_execute(&(make + &tables)).await.map_err(what)?;
+    if let Some(settings) = settings {
+        let enter = "INSERT INTO unfinished (program, settings) VALUES ($1, $2)";
+        client.execute(enter, &[&PROGRAM, &settings]).await.map_err(what)?;
+    }
+    Ok(())
+}
+
+/// Finds what loads into `schema` have left; returns one that a load with these `settings` can go on with, and clears
+/// the others away.
+pub(super) async fn take_over(
+    client: &Client,
+    schema: &str,
+    settings: &str,
+) -> Result<Option<String>> {
+    let what = |cause| failed("can't clear away what an unfinished load has left", cause);
+    let left = client.query(include_str!("../sql/left_behind.sql"), &[&mark(schema)]).await;
+    let mut usable = None;
+    for row in left.map_err(what)? {
+        let loading: String = row.get(0);
+        let unfinished = format!("{}.unfinished", quoted(&loading));
+        if usable.is_none() && is_usable(client, &unfinished, settings).await.map_err(what)? {
+            usable = Some(loading);
+            continue;
+        }
+        let drop = format!("DROP SCHEMA {} CASCADE", quoted(&loading));
+        client.batch_execute(&drop).await.map_err(what)?;
+    }
+    Ok(usable)
+}
+
+async fn is_usable(
+    client: &Client,
+    unfinished: &str,
+    settings: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    let exists = "SELECT to_regclass($1) IS NOT NULL";
+    if !client.query_one(exists, &[&unfinished]).await?.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let same = format!("SELECT FROM {unfinished} WHERE program = $1 AND settings = $2");
+    Ok(client.query_opt(&same, &[&PROGRAM, &settings]).await?.is_some())
+}
+
+/// Keeps the rows that `plan` keeps of an unfinished load's tables, and makes them those of the load `run`.
+pub(super) async fn keep(client: &Client, plan: &Plan, run: i64) -> Result<()> {
+    let what = |cause| failed("can't go on with what an unfinished load has left", cause);
+    let make =
+        "BEGIN; CREATE TEMP TABLE kept_objects (object_id BIGINT PRIMARY KEY) ON COMMIT DROP";
+    client.batch_execute(make).await.map_err(what)?;
+    let kept: Vec<i64> = plan.kept.iter().map(|(_, version)| version.object_id).collect();
+    client
+        .execute("INSERT INTO kept_objects SELECT unnest($1::BIGINT[])", &[&kept])
+        .await
+        .map_err(what)?;
+    client.batch_execute(include_str!("../sql/adopt.sql")).await.map_err(what)?;
+    let number =
+        format!("UPDATE load_objects SET run = {run}; UPDATE load_errors SET run = {run}; COMMIT");
+    client.batch_execute(&number).await.map_err(what)
+}

@@ -1,0 +1,103 @@
+//! Merging: what the star becomes when some objects have changed, computed by the server from the staging tables.
+//!
+//! The rules are those of `star`, in SQL; a test holds both against each other. A load that has read every object
+//! computes the star itself, which is faster.
+
+use tokio_postgres::Transaction;
+
+use super::{failed, quoted};
+use crate::error::Result;
+use crate::star::Matching;
+use crate::table::Table;
+
+/// What plays are matched by, and whether those without a song are left out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub matching: Matching,
+    pub matched_only: bool,
+}
+
+/// The keys of what the load may change, read off the tables as they were before it.
+const TOUCHED: &str = include_str!("../sql/merge/touched.sql");
+
+/// Each part of the star for these keys, read off the staging tables as they are then.
+const FRESH: [(Table, &str); 5] = [
+    (Table::Songs, include_str!("../sql/merge/songs.sql")),
+    (Table::Artists, include_str!("../sql/merge/artists.sql")),
+    (Table::Users, include_str!("../sql/merge/users.sql")),
+    (Table::Songplays, include_str!("../sql/merge/songplays.sql")),
+    (Table::Time, include_str!("../sql/merge/time.sql")),
+];
+
+/// Takes note of what the records in `loading` touch.
+pub(super) async fn begin(
+    transaction: &Transaction<'_>,
+    loading: &str,
+    rules: Rules,
+) -> Result<()> {
+    let what = |cause| failed("can't find out what the load changes", cause);
+    let mut prepare = String::new();
+    let views = [
+        ("delta_objects", Table::LoadObjects),
+        ("delta_songs", Table::StagingSongs),
+        ("delta_events", Table::StagingEvents),
+        ("delta_errors", Table::LoadErrors),
+    ];
+    for (view, table) in views {
+        let columns: Vec<_> = table.columns().iter().map(|column| quoted(column.name)).collect();
+        let (columns, loading) = (columns.join(", "), quoted(loading));
+        prepare +=
+            &format!("CREATE TEMP VIEW {view} AS SELECT {columns} FROM {loading}.{table};\n");
+    }
+    let Rules { matching, matched_only } = rules;
+    let match_duration = match matching {
+        Matching::TitleArtistDuration => true,
+        Matching::TitleArtist => false,
+    };
+    prepare += &format!(
+        "CREATE TEMP TABLE merge_rules ON COMMIT DROP AS\n\
+         SELECT {match_duration} AS match_duration, {matched_only} AS matched_only;\n"
+    );
+    transaction.batch_execute(&prepare).await.map_err(what)?;
+    transaction.batch_execute(TOUCHED).await.map_err(what)
+}
+
+/// Computes the new versions of what is touched.
+pub(super) async fn compute(transaction: &Transaction<'_>) -> Result<()> {
+    for (table, statements) in FRESH {
+        let what = |cause| failed(format!("can't compute {table}"), cause);
+        transaction.batch_execute(statements).await.map_err(what)?;
+    }
+    Ok(())
+}
+
+/// Brings the ledger up to date with plays that came or went with a song of another object.
+pub(super) async fn recount(transaction: &Transaction<'_>, rules: Rules) -> Result<()> {
+    if !rules.matched_only {
+        return Ok(());
+    }
+    let what = |cause| failed("can't count the plays of each object", cause);
+    transaction.batch_execute(include_str!("../sql/merge/recount.sql")).await.map_err(what)
+}
+
+/// Makes the whole star of the first schema in the search path from its staging tables.
+pub(super) async fn rebuild(
+    transaction: &Transaction<'_>,
+    loading: &str,
+    rules: Rules,
+) -> Result<()> {
+    begin(transaction, loading, rules).await?;
+    compute(transaction).await?;
+    for (table, _) in FRESH {
+        let what = |cause| failed(format!("can't fill {table}"), cause);
+        let columns: Vec<_> = table.columns().iter().map(|column| column.name).collect();
+        let columns = columns.join(", ");
+        let fill = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM fresh_{table}");
+        transaction.batch_execute(&fill).await.map_err(what)?;
+    }
+    recount(transaction, rules).await?;
+    transaction
+        .batch_execute("DROP VIEW delta_objects, delta_songs, delta_events, delta_errors")
+        .await
+        .map_err(|cause| failed("can't finish the star", cause))
+}
