@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -17,6 +18,7 @@ pub struct Error {
     cause: Option<Box<dyn StdError + Send + Sync>>,
     help: Option<String>,
     starts_over: bool,
+    may_pass: bool,
 }
 
 /// Where an [`Error`] comes from.
@@ -37,7 +39,14 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), cause: None, help: None, starts_over: false }
+        Self {
+            kind,
+            what: what.into(),
+            cause: None,
+            help: None,
+            starts_over: false,
+            may_pass: false,
+        }
     }
 
     /// A setting that can't be used; the front reports it as wrong usage.
@@ -80,6 +89,32 @@ impl Error {
 
     pub(crate) fn starts_over(&self) -> bool {
         self.starts_over
+    }
+
+    /// Marks an error that may be gone when the same is tried again in a while.
+    pub(crate) fn passing(mut self) -> Self {
+        self.may_pass = true;
+        self
+    }
+
+    pub(crate) fn may_pass(&self) -> bool {
+        self.may_pass
+    }
+
+    /// Adds how often, and for how long, it was tried in vain.
+    pub(crate) fn after(mut self, attempts: u32, time: Duration) -> Self {
+        if attempts > 1 {
+            let mut causes = Vec::new();
+            let mut next = StdError::source(&self);
+            while let Some(cause) = next {
+                causes.push(cause.to_string());
+                next = cause.source();
+            }
+            causes.dedup_by(|cause, before| before.ends_with(cause.as_str()));
+            let tried = format!("({attempts} attempts in {} s)", time.as_secs_f64().round());
+            self.cause = Some(format!("{} {tried}", causes.join(": ")).trim_start().into());
+        }
+        self
     }
 
     /// Where the error comes from.

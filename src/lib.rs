@@ -67,7 +67,7 @@ pub use check::{Check, Verdict, check};
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
 pub use ledger::Mode;
-pub use pipeline::load;
+pub use pipeline::{load, load_until};
 pub use query::{Column, Kind, NamedQuery, Rows, named_queries, query};
 pub use record::{Format, JsonPaths, Reject};
 pub use report::{

@@ -66,6 +66,11 @@ impl Attempts {
         self.failed
     }
 
+    /// How long ago the first one failed.
+    pub fn spent(&self) -> Duration {
+        self.since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
     /// Forgets the failures: it went on.
     pub fn succeeded(&mut self) {
         (self.failed, self.since) = (0, None);

@@ -14,10 +14,12 @@ mod cpu;
 mod reading;
 mod transforming;
 
+use std::future::pending;
+use std::pin::{Pin, pin};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::mpsc;
-use tokio::try_join;
+use tokio::{select, try_join};
 
 use self::books::{Books, Closed};
 use self::reading::{Budget, Reading};
@@ -27,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{Amounts, Ledger, Plan, Run, Settings, Way};
 use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage, TableRows};
 use crate::source::{Globs, Kind, Listing, Store};
-use crate::target::Load;
+use crate::target::{Discarded, Load};
 
 /// Loads the songs and logs of a source into the star schema of a target.
 ///
@@ -43,45 +45,103 @@ use crate::target::Load;
 /// target refuses something, or another load works on the same schema. The error says which, where, and what to
 /// do; the target is unchanged.
 pub async fn load(config: &Config) -> Result<Report> {
+    load_until(config, pending()).await
+}
+
+/// Does what [`load`] does, unless `stop` completes first: then the load lets go of all that it holds, and nothing is
+/// left of it. That takes less than two seconds; only the target may be out of reach, and then the next load clears
+/// away what is left of this one.
+///
+/// # Errors
+///
+/// Those of [`load`], and one of the kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted) that says whether
+/// the load was published before it could be stopped.
+pub async fn load_until(config: &Config, stop: impl Future<Output = ()>) -> Result<Report> {
     config.validate()?;
+    let mut stop = pin!(stop);
     let mut attempts = config.retry.attempts();
     loop {
-        match load_once(config).await {
+        match attempt(config, stop.as_mut()).await {
             // What is finished is kept, so that only the rest is read again.
-            Err(error) if error.starts_over() && attempts.again().await => {
-                tracing::warn!(%error, "starting over");
+            Err(error) if error.starts_over() => {
+                tracing::warn!("{error}, starting over");
+                if !attempts.again().await {
+                    return Err(error);
+                }
             }
             result => return result,
         }
     }
 }
 
-async fn load_once(config: &Config) -> Result<Report> {
-    let started = (Instant::now(), SystemTime::now());
+/// Loads once, from the beginning.
+async fn attempt(config: &Config, mut stop: Pin<&mut impl Future<Output = ()>>) -> Result<Report> {
     config.progress.enter(Phase::Preparing);
+    let mut load = select! {
+        biased;
+        opened = Load::open(config) => opened?,
+        () = &mut stop => return Err(interrupted(Discarded::Cleared)),
+    };
+    let done = select! {
+        biased;
+        done = work(config, &mut load) => Some(done),
+        () = &mut stop => None,
+    };
+    match done {
+        Some(Ok(report)) => {
+            load.end().await;
+            Ok(report)
+        }
+        Some(Err(error)) => {
+            load.give_up().await;
+            Err(error)
+        }
+        None => Err(interrupted(load.discard().await)),
+    }
+}
+
+fn interrupted(discarded: Discarded) -> Error {
+    match discarded {
+        Discarded::Cleared => {
+            let what =
+                "the load was interrupted; nothing was published, and nothing is left behind";
+            Error::interrupted(what)
+        }
+        Discarded::LeftBehind => {
+            Error::interrupted("the load was interrupted; nothing was published")
+                .with_help("the next load clears away what is left of this one in the target")
+        }
+        Discarded::Published => {
+            Error::interrupted("the load was interrupted, but it had been published already")
+        }
+        Discarded::Unknown => Error::interrupted("the load was interrupted while it was published")
+            .because("the target does not say whether it was, as a whole or not at all")
+            .with_help("run it again: what is published already stays as it is"),
+    }
+}
+
+/// The whole of a load: begins, fills and publishes it.
+async fn work(config: &Config, load: &mut Load) -> Result<Report> {
+    let (start, started) = (Instant::now(), SystemTime::now());
     // Should the listing fail, the load has begun all the same, and is to be ended.
     let listing = async { Ok(list(config).await) };
-    let (listed, mut load) = try_join!(listing, Load::begin(config))?;
-    let loaded = async {
-        let listed = listed?;
-        let plan = listed.plan(config, load.ledger())?;
-        load.keep(&plan).await?;
-        let prepared = Stage::new("prepare", started.0, &[]);
-        let Filled { closed, written, mut stages } =
-            fill(config, &listed, &plan, &mut load).await?;
-        config.progress.enter(Phase::Publishing);
-        let publishing = Instant::now();
-        let run = run(config, &listed, &plan, &closed, load.ledger().next_run, started.1);
-        let tables = load.publish(&run, written).await?;
-        stages.insert(0, prepared);
-        stages.push(Stage::new("publish", publishing, &[]));
-        Ok(report(run, closed, tables, stages))
-    };
-    let loaded = loaded.await;
-    load.end().await;
-    let mut report = loaded?;
+    let (listed, ()) = try_join!(listing, load.begin(config.wait))?;
+    let listed = listed?;
+    let plan = listed.plan(config, load.ledger())?;
+    load.keep(&plan).await?;
+    let prepared = Stage::new("prepare", start, &[]);
+
+    let Filled { closed, written, mut stages } = fill(config, &listed, &plan, load).await?;
+    stages.insert(0, prepared);
+
+    config.progress.enter(Phase::Publishing);
+    let publishing = Instant::now();
+    let run = run(config, &listed, &plan, &closed, load.ledger().next_run, started);
+    let tables = load.publish(&run, written).await?;
+    stages.push(Stage::new("publish", publishing, &[]));
+    let mut report = report(run, closed, tables, stages);
     report.dry_run = config.dry_run;
-    report.seconds = started.0.elapsed().as_secs_f64();
+    report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
 
@@ -93,7 +153,7 @@ struct Filled {
 }
 
 /// Reads what is to be read and fills the tables of a load that has begun.
-async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &mut Load) -> Result<Filled> {
+async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Result<Filled> {
     let Listed { song_store, log_store, listing, .. } = listed;
     let Plan { songs, logs, .. } = plan;
     config.progress.objects_total.add(plan.objects().count() as u64);

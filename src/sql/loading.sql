@@ -4,3 +4,6 @@ CREATE TABLE unfinished (
     program TEXT NOT NULL, -- the version that has made the tables
     settings TEXT NOT NULL -- only a load with the same ones can go on with them
 );
+
+-- The steps of the load that are done: each is entered by the transaction that does it.
+CREATE TABLE steps (step BIGINT PRIMARY KEY);

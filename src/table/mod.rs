@@ -72,6 +72,15 @@ impl Table {
         self.layout().key
     }
 
+    /// Whether the key is the primary one; it is that of an index otherwise, or kept by nothing.
+    pub(crate) const fn has_primary_key(self) -> bool {
+        match self {
+            Self::StagingEvents | Self::StagingSongs | Self::LoadErrors => false,
+            Self::Songplays | Self::Users | Self::Songs | Self::Artists | Self::Time => true,
+            Self::LoadObjects | Self::LoadRuns => true,
+        }
+    }
+
     const fn layout(self) -> &'static Layout {
         match self {
             Self::StagingEvents => &staging_events::LAYOUT,

@@ -2,9 +2,10 @@
 
 use tokio_postgres::Transaction;
 
-use super::postgres::{KEYS, check_schema_name, lock};
+use super::lock::{self, Patience};
+use super::postgres::{KEYS, check_schema_name};
 use super::publish::{INDEXES, Moved, begin, move_missing, qualified};
-use super::{Database, Target, failed, leftover, quoted};
+use super::{Database, Target, failed, leftover, quoted, shape};
 use crate::error::Result;
 use crate::table::Table;
 
@@ -19,10 +20,12 @@ pub enum Existing {
 
 /// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made.
 ///
+/// Books of an earlier version of this program are made anew; the next load then reads everything.
+///
 /// # Errors
 ///
-/// The target can't be reached, a right is missing, or a view or foreign key depends on a table that is to be
-/// dropped.
+/// The target can't be reached, a right is missing, a table that is there differs from sparkload's, or a view or foreign
+/// key depends on one that is to be dropped.
 pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
     check_schema_name(schema)?;
     let database = Database::open(target).await?;
@@ -30,16 +33,22 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;
-    lock(&client, schema).await?;
+    lock::take(&client, schema, &mut Patience::new(None)).await?;
 
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
     let transaction = begin(&mut client, schema).await.map_err(what)?;
-    if existing == Existing::Drop {
-        drop_tables(&transaction, schema).await?;
+    match existing {
+        Existing::Drop => drop_tables(&transaction, schema, &Table::ALL).await?,
+        // No load can build upon these, so the next one reads everything and enters it anew.
+        Existing::Keep if shape::has_earlier_books(&transaction, schema).await? => {
+            drop_tables(&transaction, schema, &[Table::LoadErrors, Table::LoadObjects]).await?;
+        }
+        Existing::Keep => {}
     }
     // Made beside the tables that are there, those that are missing are moved to them.
     let beside = leftover::name(schema);
     leftover::make(&transaction, schema, &beside, None).await?;
+    shape::check(&transaction, schema, &beside).await?;
     let finish = [KEYS, INDEXES].concat();
     transaction.batch_execute(&finish).await.map_err(what)?;
     let Moved { moved, kept: _ } = move_missing(&transaction, schema, &beside).await?;
@@ -53,14 +62,14 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     Ok(moved)
 }
 
-async fn drop_tables(transaction: &Transaction<'_>, schema: &str) -> Result<()> {
+async fn drop_tables(transaction: &Transaction<'_>, schema: &str, tables: &[Table]) -> Result<()> {
     // Facts before the dimensions that they refer to.
-    for table in Table::ALL.into_iter().rev() {
+    for table in tables.iter().rev() {
         let what = |cause| {
             failed(format!("can't drop {table} in the schema {schema}"), cause)
                 .with_help("drop what depends on it first")
         };
-        let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
+        let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, *table));
         transaction.batch_execute(&drop).await.map_err(what)?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! An opened target: a server, or the embedded PostgreSQL for as long as it is needed.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::Target;
@@ -26,10 +28,21 @@ impl Database {
     ///
     /// The embedded database can't be started, or is not in this build.
     pub(crate) async fn open(target: &Target) -> Result<Self> {
+        Self::open_within(target, None).await
+    }
+
+    /// Opens `target`; waits up to `wait` until an embedded database is no more in use.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Database::open`].
+    pub(crate) async fn open_within(target: &Target, wait: Option<Duration>) -> Result<Self> {
+        #[cfg(not(feature = "embedded"))]
+        let _ = wait;
         match target {
             Target::Postgres(server) => Ok(Self::Server(server.clone())),
             #[cfg(feature = "embedded")]
-            Target::Embedded(path) => Ok(Self::Embedded(Engine::start(path).await?)),
+            Target::Embedded(path) => Ok(Self::Embedded(Engine::start(path, wait).await?)),
             #[cfg(not(feature = "embedded"))]
             Target::Embedded(_) => {
                 Err(crate::Error::config("this build has no embedded PostgreSQL").with_help(

@@ -29,6 +29,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::lock::Patience;
 use crate::error::{Error, Result};
 
 const USER: &str = "postgres";
@@ -66,14 +67,21 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Opens the database in `path`, creating both when they are missing.
+    /// Opens the database in `path`, creating both when they are missing; waits up to `wait` until it is no more in
+    /// use.
     ///
     /// # Errors
     ///
-    /// The directory holds something else, is in use by another process, or can't be written.
-    pub(crate) async fn start(path: &Path) -> Result<Self> {
+    /// The directory holds something else, is still in use by another process, or can't be written.
+    pub(crate) async fn start(path: &Path, wait: Option<Duration>) -> Result<Self> {
         let path = path.to_owned();
-        let running = blocking(&path, start).await?;
+        let mut patience = Patience::new(wait);
+        let running = loop {
+            match blocking(&path, start).await? {
+                Some(running) => break running,
+                None => patience.wait(in_use(&path)).await?,
+            }
+        };
         Ok(Self {
             path,
             running: Mutex::new(Some(running)),
@@ -146,7 +154,8 @@ impl Engine {
             drop(old);
             start(path)
         });
-        *lock(&self.running) = Some(new.await?);
+        let new = new.await?.ok_or_else(|| in_use(&self.path))?;
+        *lock(&self.running) = Some(new);
         Ok(())
     }
 
@@ -251,8 +260,8 @@ impl Line {
 
 async fn blocking(
     path: &Path,
-    work: impl FnOnce(&Path) -> Result<PgliteServer> + Send + 'static,
-) -> Result<PgliteServer> {
+    work: impl FnOnce(&Path) -> Result<Option<PgliteServer>> + Send + 'static,
+) -> Result<Option<PgliteServer>> {
     let owned = path.to_owned();
     spawn_blocking(move || work(&owned)).await.unwrap_or_else(|panic| {
         Err(Error::target(format!("can't start the embedded database {}", path.display()))
@@ -260,7 +269,8 @@ async fn blocking(
     })
 }
 
-fn start(path: &Path) -> Result<PgliteServer> {
+/// Starts the server, unless another process or another load of this one has the directory in use.
+fn start(path: &Path) -> Result<Option<PgliteServer>> {
     let failed = || Error::target(format!("can't open the embedded database {}", path.display()));
     let directory = prepare(path).map_err(|error| {
         failed().because(error).with_help("name a directory that you may write to")
@@ -277,21 +287,24 @@ fn start(path: &Path) -> Result<PgliteServer> {
         Some(socket) => builder.unix(socket),
         None => builder.tcp((Ipv4Addr::LOCALHOST, 0).into()),
     };
-    let server = builder.start().map_err(|error| {
-        let text = format!("{error:#}");
-        if text.contains("already in use") {
-            return in_use(path);
+    let server = match builder.start() {
+        Ok(server) => server,
+        Err(error) => {
+            let text = format!("{error:#}");
+            if text.contains("already in use") {
+                return Ok(None);
+            }
+            return Err(failed().because(error).with_help(if text.contains("cache") {
+                "let it write to your cache directory (~/.cache/pglite-oxide, about 100 MB)"
+            } else {
+                "see what it says above; another directory makes a new database"
+            }));
         }
-        failed().because(error).with_help(if text.contains("cache") {
-            "let it write to your cache directory (~/.cache/pglite-oxide, about 100 MB)"
-        } else {
-            "see what it says above; another directory makes a new database"
-        })
-    })?;
+    };
     if let Err(error) = fs::write(directory.join(PID), std::process::id().to_string()) {
         tracing::debug!(%error, "nobody will know who has the embedded database open");
     }
-    Ok(server)
+    Ok(Some(server))
 }
 
 fn prepare(path: &Path) -> io::Result<PathBuf> {
@@ -368,7 +381,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sparkload.db");
 
-        let engine = Engine::start(&path).await.unwrap();
+        let engine = Engine::start(&path, None).await.unwrap();
         let client = engine.connect().await.unwrap();
         client.batch_execute("CREATE TABLE plays (id int, text text)").await.unwrap();
         copy_in(&client, 100_000).await;
@@ -377,14 +390,14 @@ mod tests {
         assert_eq!(count(&client).await, 100_000, "after connecting again");
         drop((client, engine));
 
-        let engine = Engine::start(&path).await.unwrap();
+        let engine = Engine::start(&path, None).await.unwrap();
         assert_eq!(count(&engine.connect().await.unwrap()).await, 100_000, "after opening again");
     }
 
     #[tokio::test]
     async fn a_drop_never_waits_for_the_client_and_rolls_its_work_back() {
         let directory = tempfile::tempdir().unwrap();
-        let engine = Engine::start(directory.path()).await.unwrap();
+        let engine = Engine::start(directory.path(), None).await.unwrap();
         let client = engine.connect().await.unwrap();
         client.batch_execute("CREATE TABLE plays (id int, text text)").await.unwrap();
         client.batch_execute("BEGIN").await.unwrap();
@@ -395,14 +408,14 @@ mod tests {
         assert!(start.elapsed() < GOODBYE, "{:?}", start.elapsed());
         assert!(client.batch_execute("COMMIT").await.is_err());
 
-        let engine = Engine::start(directory.path()).await.unwrap();
+        let engine = Engine::start(directory.path(), None).await.unwrap();
         assert_eq!(count(&engine.connect().await.unwrap()).await, 0);
     }
 
     #[tokio::test]
     async fn it_starts_again_after_a_client_broke_off() {
         let directory = tempfile::tempdir().unwrap();
-        let engine = Engine::start(directory.path()).await.unwrap();
+        let engine = Engine::start(directory.path(), None).await.unwrap();
         let client = engine.connect().await.unwrap();
         client.batch_execute("CREATE TABLE plays (id int, text text)").await.unwrap();
         copy_in(&client, 10).await;
@@ -420,7 +433,7 @@ mod tests {
     async fn a_copy_that_is_given_up_leaves_nothing() {
         const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
         let directory = tempfile::tempdir().unwrap();
-        let engine = Engine::start(directory.path()).await.unwrap();
+        let engine = Engine::start(directory.path(), None).await.unwrap();
         let client = engine.connect().await.unwrap();
         client.batch_execute("CREATE TABLE plays (id int, text text)").await.unwrap();
         for _ in 0..2 {
@@ -438,22 +451,22 @@ mod tests {
     #[tokio::test]
     async fn a_second_opener_is_told_who_has_it() {
         let directory = tempfile::tempdir().unwrap();
-        let engine = Engine::start(directory.path()).await.unwrap();
-        let error = Engine::start(directory.path()).await.unwrap_err();
+        let engine = Engine::start(directory.path(), None).await.unwrap();
+        let error = Engine::start(directory.path(), None).await.unwrap_err();
         let path = directory.path().display();
         assert_eq!(
             error.to_string(),
             format!("the embedded database {path} is already open in this process")
         );
         drop(engine);
-        Engine::start(directory.path()).await.unwrap();
+        Engine::start(directory.path(), None).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_directory_of_something_else_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("thesis.txt"), "").unwrap();
-        let error = Engine::start(directory.path()).await.unwrap_err();
+        let error = Engine::start(directory.path(), None).await.unwrap_err();
         assert_eq!(error.help(), Some("name a new or empty directory"));
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }

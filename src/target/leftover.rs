@@ -5,16 +5,13 @@
 
 use tokio_postgres::{Client, GenericClient};
 
-use super::{failed, literal, quoted};
+use super::session::Work;
+use super::{failed, literal, lock, quoted};
 use crate::error::Result;
 use crate::ledger::Plan;
 
 /// The version that must have made the tables.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
-
-fn mark(schema: &str) -> String {
-    format!("sparkload: a load into {schema} in progress")
-}
 
 /// A name for the schema of a load into `schema` that no other load has.
 pub(super) fn name(schema: &str) -> String {
@@ -30,37 +27,34 @@ pub(super) async fn make(
     settings: Option<&str>,
 ) -> Result<()> {
     let what = |cause| failed(format!("can't make a schema for a load into {schema}"), cause);
-    let (name, mark) = (quoted(loading), literal(&mark(schema)));
+    let (name, mark) = (quoted(loading), literal(&lock::mark(schema)));
     let make = format!(
         "CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {mark}; SET search_path = {name};"
     );
+    // One message, and so one transaction.
     let tables = [include_str!("../sql/tables.sql"), include_str!("../sql/loading.sql")].concat();
-    client.batch_execute(&(make + &tables)).await.map_err(what)?;
-    if let Some(settings) = settings {
-        let enter = "INSERT INTO unfinished (program, settings) VALUES ($1, $2)";
-        client.execute(enter, &[&PROGRAM, &settings]).await.map_err(what)?;
-    }
-    Ok(())
+    let enter = settings.map_or_else(String::new, |settings| {
+        format!("INSERT INTO unfinished VALUES ({}, {});", literal(PROGRAM), literal(settings))
+    });
+    client.batch_execute(&(make + &tables + &enter)).await.map_err(what)
 }
 
-/// Finds what loads into `schema` have left; returns one that a load with these `settings` can go on with, and clears
-/// the others away.
+/// Looks through the schemas that loads have `left` behind; returns one that a load with these `settings` can go on
+/// with, and clears the others away.
 pub(super) async fn take_over(
     client: &Client,
-    schema: &str,
+    left: Vec<String>,
     settings: &str,
 ) -> Result<Option<String>> {
     let what = |cause| failed("can't clear away what an unfinished load has left", cause);
-    let left = client.query(include_str!("../sql/left_behind.sql"), &[&mark(schema)]).await;
     let mut usable = None;
-    for row in left.map_err(what)? {
-        let loading: String = row.get(0);
+    for loading in left {
         let unfinished = format!("{}.unfinished", quoted(&loading));
         if usable.is_none() && is_usable(client, &unfinished, settings).await.map_err(what)? {
             usable = Some(loading);
             continue;
         }
-        let drop = format!("DROP SCHEMA {} CASCADE", quoted(&loading));
+        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&loading));
         client.batch_execute(&drop).await.map_err(what)?;
     }
     Ok(usable)
@@ -79,19 +73,34 @@ async fn is_usable(
     Ok(client.query_opt(&same, &[&PROGRAM, &settings]).await?.is_some())
 }
 
-/// Keeps the rows that `plan` keeps of an unfinished load's tables, and makes them those of the load `run`.
-pub(super) async fn keep(client: &Client, plan: &Plan, run: i64) -> Result<()> {
-    let what = |cause| failed("can't go on with what an unfinished load has left", cause);
-    let make =
-        "BEGIN; CREATE TEMP TABLE kept_objects (object_id BIGINT PRIMARY KEY) ON COMMIT DROP";
-    client.batch_execute(make).await.map_err(what)?;
-    let kept: Vec<i64> = plan.kept.iter().map(|(_, version)| version.object_id).collect();
-    client
-        .execute("INSERT INTO kept_objects SELECT unnest($1::BIGINT[])", &[&kept])
-        .await
-        .map_err(what)?;
-    client.batch_execute(include_str!("../sql/adopt.sql")).await.map_err(what)?;
-    let number =
-        format!("UPDATE load_objects SET run = {run}; UPDATE load_errors SET run = {run}; COMMIT");
-    client.batch_execute(&number).await.map_err(what)
+/// Whether the load in the schema `loading` has finished an object, so that another one can go on from there.
+pub(super) async fn is_worth_keeping(client: &Client, loading: &str) -> Result<bool> {
+    let what = |cause| failed(format!("can't look into the schema {loading}"), cause);
+    let name = quoted(loading);
+    let query = format!(
+        "SELECT EXISTS (SELECT FROM {name}.unfinished) AND EXISTS (SELECT FROM {name}.load_objects)"
+    );
+    Ok(client.query_one(&query, &[]).await.map_err(what)?.get(0))
+}
+
+/// Keeps the rows that the plan keeps of an unfinished load's tables, and makes them those of the load `run`.
+pub(super) struct Keep<'a> {
+    pub plan: &'a Plan,
+    pub run: i64,
+}
+
+impl Work for Keep<'_> {
+    async fn run(&self, client: &Client) -> Result<()> {
+        let Self { plan, run } = self;
+        let what = |cause| failed("can't go on with what an unfinished load has left", cause);
+        let make = "CREATE TEMP TABLE kept_objects (object_id BIGINT PRIMARY KEY) ON COMMIT DROP";
+        client.batch_execute(make).await.map_err(what)?;
+        let kept: Vec<i64> = plan.kept.iter().map(|(_, version)| version.object_id).collect();
+        let enter = "INSERT INTO kept_objects SELECT unnest($1::BIGINT[])";
+        client.execute(enter, &[&kept]).await.map_err(what)?;
+        client.batch_execute(include_str!("../sql/adopt.sql")).await.map_err(what)?;
+        let number =
+            format!("UPDATE load_objects SET run = {run}; UPDATE load_errors SET run = {run}");
+        client.batch_execute(&number).await.map_err(what)
+    }
 }

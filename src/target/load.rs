@@ -1,6 +1,7 @@
 //! A load in progress: begun, filled, published, ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -26,19 +27,44 @@ pub(crate) enum Load {
     Nowhere(Ledger),
 }
 
+/// What became of a load that was not to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discarded {
+    /// Nothing is left of it.
+    Cleared,
+    /// It was not published; the next load clears away what is left of it.
+    LeftBehind,
+    /// It had been published already.
+    Published,
+    /// It was being published, and the target does not say whether it was.
+    Unknown,
+}
+
 impl Load {
-    /// Begins the load that `config` asks for.
+    /// A load as `config` says, of which nothing is done yet but that the embedded database is open.
+    ///
+    /// # Errors
+    ///
+    /// The embedded database can't be opened, or the schema's name is too long.
+    pub async fn open(config: &Config) -> Result<Self> {
+        if config.dry_run {
+            return Ok(Self::Nowhere(Ledger::default()));
+        }
+        let database = Database::open_within(&config.target, config.wait).await?;
+        let load = PostgresLoad::new(database, config)?;
+        Ok(Self::Postgres(Box::new(load)))
+    }
+
+    /// Begins the load; waits up to `wait` for another one of the same schema to end.
     ///
     /// # Errors
     ///
     /// The target can't be reached, the schema is missing or another load holds it, or a right is missing.
-    pub async fn begin(config: &Config) -> Result<Self> {
-        if config.dry_run {
-            return Ok(Self::Nowhere(Ledger::default()));
+    pub async fn begin(&mut self, wait: Option<Duration>) -> Result<()> {
+        match self {
+            Self::Postgres(load) => load.begin(wait).await,
+            Self::Nowhere(_) => Ok(()),
         }
-        let database = Database::open(&config.target).await?;
-        let load = PostgresLoad::begin(database, config).await?;
-        Ok(Self::Postgres(Box::new(load)))
     }
 
     /// What was loaded before.
@@ -77,7 +103,7 @@ impl Load {
     }
 
     /// Makes the new rows ready to be published, when all are in.
-    pub async fn complete(&mut self, way: Way) -> Result<()> {
+    pub async fn complete(&self, way: Way) -> Result<()> {
         match self {
             Self::Postgres(load) => load.complete(way).await,
             Self::Nowhere(_) => Ok(()),
@@ -85,18 +111,34 @@ impl Load {
     }
 
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then, which were `written`.
-    pub async fn publish(&mut self, run: &Run, written: RowCounts) -> Result<Vec<TableRows>> {
+    pub async fn publish(&self, run: &Run, written: RowCounts) -> Result<Vec<TableRows>> {
         match self {
             Self::Postgres(load) => load.publish(run).await,
             Self::Nowhere(_) => Ok(written.tables()),
         }
     }
 
-    /// Clears away what was not published, and lets other loads begin.
+    /// Clears away what is left of a load that was published, and lets other loads begin.
     pub async fn end(self) {
         match self {
             Self::Postgres(load) => load.end().await,
             Self::Nowhere(_) => {}
+        }
+    }
+
+    /// Ends a load that failed: what it has finished stays for the next one to go on with.
+    pub async fn give_up(self) {
+        match self {
+            Self::Postgres(load) => load.give_up().await,
+            Self::Nowhere(_) => {}
+        }
+    }
+
+    /// Ends a load that was interrupted, in little more than a second, and says what became of it.
+    pub async fn discard(self) -> Discarded {
+        match self {
+            Self::Postgres(load) => load.discard().await,
+            Self::Nowhere(_) => Discarded::Cleared,
         }
     }
 }

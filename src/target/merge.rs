@@ -3,7 +3,9 @@
 //! The rules are those of `star`, in SQL; a test holds both against each other. A load that has read every object
 //! computes the star itself, which is faster.
 
-use tokio_postgres::Transaction;
+use tokio_postgres::{Client, GenericClient};
+
+use super::session::Work;
 
 use super::{failed, quoted};
 use crate::error::Result;
@@ -30,11 +32,7 @@ const FRESH: [(Table, &str); 5] = [
 ];
 
 /// Takes note of what the records in `loading` touch.
-pub(super) async fn begin(
-    transaction: &Transaction<'_>,
-    loading: &str,
-    rules: Rules,
-) -> Result<()> {
+pub(super) async fn begin(client: &impl GenericClient, loading: &str, rules: Rules) -> Result<()> {
     let what = |cause| failed("can't find out what the load changes", cause);
     let mut prepare = String::new();
     let views = [
@@ -58,46 +56,49 @@ pub(super) async fn begin(
         "CREATE TEMP TABLE merge_rules ON COMMIT DROP AS\n\
          SELECT {match_duration} AS match_duration, {matched_only} AS matched_only;\n"
     );
-    transaction.batch_execute(&prepare).await.map_err(what)?;
-    transaction.batch_execute(TOUCHED).await.map_err(what)
+    client.batch_execute(&prepare).await.map_err(what)?;
+    client.batch_execute(TOUCHED).await.map_err(what)
 }
 
 /// Computes the new versions of what is touched.
-pub(super) async fn compute(transaction: &Transaction<'_>) -> Result<()> {
+pub(super) async fn compute(client: &impl GenericClient) -> Result<()> {
     for (table, statements) in FRESH {
         let what = |cause| failed(format!("can't compute {table}"), cause);
-        transaction.batch_execute(statements).await.map_err(what)?;
+        client.batch_execute(statements).await.map_err(what)?;
     }
     Ok(())
 }
 
 /// Brings the ledger up to date with plays that came or went with a song of another object.
-pub(super) async fn recount(transaction: &Transaction<'_>, rules: Rules) -> Result<()> {
+pub(super) async fn recount(client: &impl GenericClient, rules: Rules) -> Result<()> {
     if !rules.matched_only {
         return Ok(());
     }
     let what = |cause| failed("can't count the plays of each object", cause);
-    transaction.batch_execute(include_str!("../sql/merge/recount.sql")).await.map_err(what)
+    client.batch_execute(include_str!("../sql/merge/recount.sql")).await.map_err(what)
 }
 
-/// Makes the whole star of the first schema in the search path from its staging tables.
-pub(super) async fn rebuild(
-    transaction: &Transaction<'_>,
-    loading: &str,
-    rules: Rules,
-) -> Result<()> {
-    begin(transaction, loading, rules).await?;
-    compute(transaction).await?;
-    for (table, _) in FRESH {
-        let what = |cause| failed(format!("can't fill {table}"), cause);
-        let columns: Vec<_> = table.columns().iter().map(|column| column.name).collect();
-        let columns = columns.join(", ");
-        let fill = format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM fresh_{table}");
-        transaction.batch_execute(&fill).await.map_err(what)?;
+/// Makes the whole star in the schema `loading`, which is the first in the search path, from its staging tables.
+pub(super) struct Rebuild<'a> {
+    pub loading: &'a str,
+    pub rules: Rules,
+}
+
+impl Work for Rebuild<'_> {
+    async fn run(&self, client: &Client) -> Result<()> {
+        let Self { loading, rules } = self;
+        begin(client, loading, *rules).await?;
+        compute(client).await?;
+        for (table, _) in FRESH {
+            let what = |cause| failed(format!("can't fill {table}"), cause);
+            let columns: Vec<_> = table.columns().iter().map(|column| column.name).collect();
+            let columns = columns.join(", ");
+            let fill =
+                format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM fresh_{table}");
+            client.batch_execute(&fill).await.map_err(what)?;
+        }
+        recount(client, *rules).await?;
+        let done = "DROP VIEW delta_objects, delta_songs, delta_events, delta_errors";
+        client.batch_execute(done).await.map_err(|cause| failed("can't finish the star", cause))
     }
-    recount(transaction, rules).await?;
-    transaction
-        .batch_execute("DROP VIEW delta_objects, delta_songs, delta_events, delta_errors")
-        .await
-        .map_err(|cause| failed("can't finish the star", cause))
 }

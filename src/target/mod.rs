@@ -1,5 +1,6 @@
 //! Targets: where the tables are, and a load in progress there.
 
+mod copy;
 mod create;
 mod database;
 #[cfg(feature = "embedded")]
@@ -7,19 +8,25 @@ mod embedded;
 mod ledger;
 mod leftover;
 mod load;
+mod lock;
 mod merge;
 mod passfile;
 mod postgres;
 mod publish;
 mod server;
+mod session;
+mod shape;
 mod tls;
 
-use std::fmt;
+use std::error::Error as _;
 use std::path::PathBuf;
+use std::{fmt, io};
+
+use tokio_postgres::error::SqlState;
 
 pub use create::{Existing, create};
 pub(crate) use database::Database;
-pub(crate) use load::{Load, Part};
+pub(crate) use load::{Discarded, Load, Part};
 pub use server::{Defaults, Server};
 
 use crate::error::Error;
@@ -55,13 +62,16 @@ pub(crate) fn literal(text: &str) -> String {
 
 /// A statement that failed, with what the server says and what to do about it.
 pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> Error {
-    use tokio_postgres::error::SqlState;
     let error = Error::target(what);
+    let error = if is_passing(&cause) { error.passing() } else { error };
     let Some(reply) = cause.as_db_error() else {
-        let help = "check that the server is up and reachable, then run the load again";
-        let closed = cause.is_closed();
+        let lost = is_passing(&cause);
         let error = error.because(cause);
-        return if closed { error.with_help(help) } else { error };
+        if !lost {
+            return error;
+        }
+        return error
+            .with_help("check that the server is up and reachable, then run the load again");
     };
     let mut message =
         format!("{}: {} (SQLSTATE {})", reply.severity(), reply.message(), reply.code().code());
@@ -69,34 +79,63 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
         message.push_str("; ");
         message.push_str(more);
     }
-    let help = match reply.code() {
-        code if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+    let error = error.because(message);
+    match help(reply.code().code()) {
+        Some(help) => error.with_help(help),
+        None => error,
+    }
+}
+
+/// What to do about an error of the server.
+fn help(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "42501" => {
             "the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on \
              tables that are there"
         }
-        code if *code == SqlState::UNDEFINED_COLUMN
-            || *code == SqlState::DATATYPE_MISMATCH
-            || *code == SqlState::UNDEFINED_FUNCTION =>
-        {
+        // A column that is missing, or of another type.
+        "42703" | "42804" | "42883" => {
             "a table there has other columns than sparkload's: \
              make it anew by `sparkload create --drop`, or name another schema"
         }
-        code if *code == SqlState::DISK_FULL => {
-            "make room on the server's disk and run the load again"
+        "53100" => "make room on the server's disk and run the load again",
+        "53200" => "the server is out of memory: use fewer --connections, and run the load again",
+        "53300" => "use fewer --connections, or raise the server's max_connections",
+        "25006" => "this server takes no writes: point the target at the primary",
+        "57014" => {
+            "if nobody cancelled it, raise statement_timeout for this role \
+             (ALTER ROLE … SET statement_timeout = 0), and run the load again"
         }
-        code if *code == SqlState::READ_ONLY_SQL_TRANSACTION => {
-            "this server takes no writes: point the target at the primary"
+        "55P03" => "end what locks the tables, or raise lock_timeout, and run the load again",
+        "57P01" | "57P02" | "57P03" => "the server went down: run the load again when it is up",
+        "40001" | "40P01" => "end what else writes to the tables, and run the load again",
+        _ => return None,
+    })
+}
+
+/// Whether the same may go well in a while: the connection broke, the server is busy or restarts, or another
+/// transaction was in the way.
+pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
+    match cause.code().map(SqlState::code) {
+        Some(code) => {
+            code.starts_with("08")
+                || matches!(
+                    code,
+                    "40001" | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05"
+                )
         }
-        code if *code == SqlState::QUERY_CANCELED => {
-            "raise statement_timeout for this role, and run the load again"
+        None => cause.is_closed() || is_broken_line(cause),
+    }
+}
+
+/// Whether bytes could not be sent or received, and not for what TLS has against them.
+fn is_broken_line(cause: &tokio_postgres::Error) -> bool {
+    let mut next = cause.source();
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            return !io.get_ref().is_some_and(|wrapped| wrapped.is::<rustls::Error>());
         }
-        code if *code == SqlState::LOCK_NOT_AVAILABLE => {
-            "end what locks the tables, or raise lock_timeout, and run the load again"
-        }
-        code if *code == SqlState::ADMIN_SHUTDOWN || *code == SqlState::CRASH_SHUTDOWN => {
-            "the server went down: run the load again when it is up"
-        }
-        _ => return error.because(message),
-    };
-    error.because(message).with_help(help)
+        next = cause.source();
+    }
+    false
 }

@@ -1,39 +1,43 @@
 //! A load into PostgreSQL: its rows go into tables beside the live ones, where no reader sees them.
 
-use bytes::Bytes;
-use futures::future::try_join_all;
-use futures::{SinkExt, pin_mut};
-use tokio_postgres::{Client, CopyInSink};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use super::load::Part;
-use super::merge::{self, Rules};
+use futures::future::try_join_all;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use super::leftover::{self, Keep};
+use super::load::{Discarded, Part};
+use super::merge::{Rebuild, Rules};
 use super::publish::{self, INDEXES, Publication};
-use super::{Database, failed, ledger, leftover, quoted};
+use super::session::{Link, Session, Work, end_processes};
+use super::{Database, copy, failed, ledger, lock, quoted, shape};
 use crate::config::Config;
-use crate::encode::{HEADER, TRAILER};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Plan, Run, Settings, Way};
 use crate::report::{Progress, RowCounts, TableRows};
-use crate::table::Table;
 
-/// A load that has begun. Dropped, it leaves the live tables as they were, and what it has written is removed by
-/// the next load.
+/// A load. Dropped, it leaves the live tables as they were; the next load goes on with what it has written, or removes
+/// it.
 pub(crate) struct PostgresLoad {
     schema: String,
-    /// The schema that holds the new tables until they are published.
-    loading: String,
-    ledger: Ledger,
     /// Those that the rows depend on.
     settings: String,
     rules: Rules,
     /// Whether all records are staged, so that later loads can build upon this one.
     staging: bool,
+    ledger: Ledger,
+    /// Whether the tables are those of a load that died.
+    taken_over: bool,
+    link: Arc<Link>,
     /// The first one holds the lock and publishes; all of them write.
-    connections: Vec<Client>,
-    database: Database,
+    sessions: Vec<Session>,
+    /// What is or was being published.
+    publishing: OnceLock<Run>,
 }
 
-/// The statements that make their keys.
+/// The statements that make the primary keys.
 pub(super) const KEYS: &str = include_str!("../sql/keys.sql");
 /// The statements that tell the planner what is in the tables.
 const ANALYZE: &str = include_str!("../sql/analyze.sql");
@@ -41,71 +45,90 @@ const ANALYZE: &str = include_str!("../sql/analyze.sql");
 /// The longest schema name that leaves room for `_loading_` and 16 digits in PostgreSQL's 63 bytes.
 const SCHEMA_BYTES: usize = 38;
 
-/// A COPY is ended after so many bytes: the server's refusal, of a full disk say, is only heard at the end.
-const COPY_BYTES: usize = 256 << 20;
+/// How long it may take to clear away after a load that failed or was interrupted; who interrupts a program expects
+/// it to be gone in two seconds.
+const GOODBYE: Duration = Duration::from_millis(1200);
 
 impl PostgresLoad {
-    /// Locks `schema`, clears away what a killed load has left, and makes empty tables.
+    /// The load that `config` asks for. Nothing is done yet.
     ///
     /// # Errors
     ///
-    /// The target can't be reached, the schema is missing or another load holds it, or a right is missing.
-    pub async fn begin(database: Database, config: &Config) -> Result<Self> {
-        let schema = &*config.schema;
+    /// The schema's name is too long.
+    pub fn new(database: Database, config: &Config) -> Result<Self> {
+        let schema = &config.schema;
         check_schema_name(schema)?;
-        let control = database.connect().await?;
-        require_schema(&control, &database, schema).await?;
-        lock(&control, schema).await?;
-        let use_it = format!("SET search_path = {}", quoted(schema));
-        let what = |cause| failed("can't set the search path", cause);
-        control.batch_execute(&use_it).await.map_err(what)?;
-        let ledger = ledger::read(&control, schema).await?;
-        let loading = leftover::name(schema);
-        let schema = schema.to_owned();
-        let wanted = database.connections(config.connections);
-        let staging = config.staging;
-        let connections = vec![control];
-        let rules = Rules { matching: config.matching, matched_only: config.matched_only };
-        let settings = Settings::of(config).text();
-        let mut load =
-            Self { schema, loading, ledger, settings, staging, rules, connections, database };
-        match load.prepare(wanted).await {
-            Ok(()) => Ok(load),
-            Err(error) => {
-                load.end().await;
-                Err(error)
-            }
-        }
+        let connections = database.connections(config.connections);
+        // No other load ever has the same name, so that none of this one's connections can write into the tables of
+        // its successor.
+        let link = Arc::new(Link::new(database, leftover::name(schema), config.retry));
+        let mut sessions = vec![Session::locking(link.clone(), schema)];
+        sessions.extend((1..connections).map(|_| Session::new(link.clone())));
+        Ok(Self {
+            schema: schema.clone(),
+            settings: Settings::of(config).text(),
+            rules: Rules { matching: config.matching, matched_only: config.matched_only },
+            staging: config.staging,
+            ledger: Ledger::default(),
+            taken_over: false,
+            link,
+            sessions,
+            publishing: OnceLock::new(),
+        })
     }
 
-    /// Makes the tables, and more connections that see them.
-    async fn prepare(&mut self, connections: usize) -> Result<()> {
-        let what = |cause| failed("can't prepare the load", cause);
-        let control = &self.connections[0];
-        let left = leftover::take_over(control, &self.schema, &self.settings).await?;
-        if let Some(left) = left {
-            self.loading = left;
-            control
-                .batch_execute(&format!("SET search_path = {}", quoted(&self.loading)))
-                .await
-                .map_err(what)?;
-            ledger::read_finished(control, &mut self.ledger).await?;
-        } else {
-            leftover::make(
-                control,
-                &self.schema,
-                &self.loading,
-                self.staging.then_some(&*self.settings),
-            )
-            .await?;
-        }
-        let use_it = format!("SET search_path = {}", quoted(&self.loading));
-        for _ in 1..connections {
-            let connection = self.database.connect().await?;
-            connection.batch_execute(&use_it).await.map_err(what)?;
-            self.connections.push(connection);
-        }
+    /// Locks the schema, reads its ledger, and makes empty tables or takes those of a load that died. Waits up to
+    /// `wait` for another load of the schema to end.
+    ///
+    /// # Errors
+    ///
+    /// The target can't be reached, the schema is missing or holds other tables, another load holds it, or a right is
+    /// missing.
+    pub async fn begin(&mut self, wait: Option<Duration>) -> Result<()> {
+        let mut patience = lock::Patience::new(wait);
+        let mut tries = self.control().tries().await;
+        let Begun { ledger, taken_over, steps } = loop {
+            let begun = match tries.client().await {
+                Ok(client) => self.prepare(client, &mut patience).await,
+                Err(error) => Err(error),
+            };
+            if let Some(begun) = tries.settle(begun).await? {
+                break begun;
+            }
+        };
+        drop(tries);
+        self.ledger = ledger;
+        self.taken_over = taken_over;
+        self.link.begun(steps.last + 1);
         Ok(())
+    }
+
+    async fn prepare(&self, client: &Client, patience: &mut lock::Patience) -> Result<Begun> {
+        let Self { schema, settings, staging, link, .. } = self;
+        require_schema(client, &link.database, schema).await?;
+        let left = lock::take(client, schema, patience).await?;
+        let taken_over = leftover::take_over(client, left, settings).await?;
+        if let Some(loading) = &taken_over {
+            lock::join(client, loading).await?;
+            link.take_over(loading.clone());
+        } else {
+            let settings = staging.then_some(settings.as_str());
+            leftover::make(client, schema, &link.loading(), settings).await?;
+        }
+        let loading = link.loading();
+        shape::check(client, schema, &loading).await?;
+        search(client, schema).await?;
+        let mut ledger = ledger::read(client, schema).await?;
+        search(client, &loading).await?;
+        let taken_over = taken_over.is_some();
+        if taken_over {
+            ledger::read_finished(client, &mut ledger).await?;
+        }
+        Ok(Begun { ledger, taken_over, steps: Steps::of(client).await? })
+    }
+
+    fn control(&self) -> &Session {
+        &self.sessions[0]
     }
 
     /// What was loaded before.
@@ -115,7 +138,11 @@ impl PostgresLoad {
 
     /// Keeps what `plan` keeps of an unfinished load, and drops the rest.
     pub async fn keep(&self, plan: &Plan) -> Result<()> {
-        leftover::keep(&self.connections[0], plan, self.ledger.next_run).await
+        if !self.taken_over {
+            return Ok(());
+        }
+        let keep = Keep { plan, run: self.ledger.next_run };
+        self.control().once("can't go on with an unfinished load", &keep).await
     }
 
     /// Writes all of `parts`, over every connection, until no more can come; returns how many rows went where.
@@ -124,63 +151,222 @@ impl PostgresLoad {
         parts: async_channel::Receiver<Part>,
         progress: &Progress,
     ) -> Result<RowCounts> {
-        let writers = self.connections.iter().map(|client| write(client, parts.clone(), progress));
+        let writers =
+            self.sessions.iter().map(|session| copy::write(session, parts.clone(), progress));
         Ok(try_join_all(writers).await?.into_iter().fold(RowCounts::default(), RowCounts::plus))
     }
 
     /// Makes the new rows ready to be published, when all are in.
-    pub async fn complete(&mut self, way: Way) -> Result<()> {
-        let statements = match way {
-            Way::Direct if !self.staging => [KEYS, ANALYZE].concat(),
-            Way::Direct | Way::Rebuild => [KEYS, INDEXES, ANALYZE].concat(),
-            Way::Merge => ANALYZE.to_owned(),
-        };
-        self.run_all(&statements).await?;
-        if way == Way::Rebuild {
-            let what = |cause| failed("can't make the star of the staged rows", cause);
-            let transaction = self.connections[0].transaction().await.map_err(what)?;
-            merge::rebuild(&transaction, &self.loading, self.rules).await?;
-            transaction.commit().await.map_err(what)?;
+    pub async fn complete(&self, way: Way) -> Result<()> {
+        match way {
+            Way::Direct if !self.staging => self.run_all(&[KEYS, ANALYZE]).await,
+            Way::Direct => self.run_all(&[KEYS, INDEXES, ANALYZE]).await,
+            Way::Merge => self.run_all(&[ANALYZE]).await,
+            Way::Rebuild => {
+                self.run_all(&[KEYS, INDEXES, ANALYZE]).await?;
+                let rebuild = Rebuild { loading: &self.link.loading(), rules: self.rules };
+                self.control().once("can't make the star of the staged rows", &rebuild).await
+            }
+        }
+    }
+
+    /// Runs the statements of each script on all connections, each as soon as one is free.
+    async fn run_all(&self, scripts: &[&str]) -> Result<()> {
+        for script in scripts {
+            let (sender, queue) = async_channel::unbounded();
+            for statement in script.split_inclusive(";\n") {
+                sender.try_send(statement).expect("the channel is open and without bound");
+            }
+            drop(sender);
+            let runners = self.sessions.iter().map(async |session| {
+                while let Ok(statement) = queue.recv().await {
+                    session.once(WHAT, &Statement(statement)).await?;
+                }
+                Ok(())
+            });
+            try_join_all(runners).await?;
         }
         Ok(())
     }
 
-    /// Runs `statements` on all connections, each as soon as one is free.
-    async fn run_all(&self, statements: &str) -> Result<()> {
-        let (sender, queue) = async_channel::unbounded();
-        for statement in statements.split_inclusive(";\n") {
-            sender.try_send(statement).expect("the channel is open and without bound");
-        }
-        drop(sender);
-        let runners = self.connections.iter().map(async |client| {
-            while let Ok(statement) = queue.recv().await {
-                let what = |cause| failed("can't build the keys of the tables", cause);
-                client.batch_execute(statement).await.map_err(what)?;
-            }
-            Ok(())
-        });
-        try_join_all(runners).await.map(drop)
-    }
-
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
-    pub async fn publish(&mut self, run: &Run) -> Result<Vec<TableRows>> {
-        let Self { schema, loading, rules, staging, .. } = self;
-        let publication = Publication { schema, loading, run, rules: *rules, indexed: *staging };
-        publish::publish(&mut self.connections[0], &publication).await
-    }
-
-    /// Clears away what was not published, and gives the lock back.
-    pub async fn end(self) {
-        // The server would give the lock back by itself, but only when it has noticed that we are gone.
-        let clear = format!(
-            "DROP SCHEMA IF EXISTS {} CASCADE; SELECT pg_advisory_unlock_all()",
-            quoted(&self.loading)
-        );
-        // The connection may be what has failed; the next load clears away what stays behind.
-        if let Err(error) = self.connections[0].batch_execute(&clear).await {
-            tracing::debug!(%error, "can't clear away after a load");
+    pub async fn publish(&self, run: &Run) -> Result<Vec<TableRows>> {
+        let mut published = Vec::new();
+        let mut tries = self.control().tries().await;
+        loop {
+            let attempt = match tries.client().await {
+                Ok(client) => self.publish_on(client, run, &mut published).await,
+                Err(error) => Err(error),
+            };
+            match tries.settle(attempt).await {
+                Ok(Some(())) => return Ok(published),
+                Ok(None) => {}
+                // The load may have lost all it had, and yet be published.
+                Err(_) if self.is_published_by_another_way().await => return Ok(published),
+                Err(error) => return Err(error),
+            }
         }
     }
+
+    async fn publish_on(
+        &self,
+        client: &mut Client,
+        run: &Run,
+        published: &mut Vec<TableRows>,
+    ) -> Result<()> {
+        let Self { schema, link, rules, staging, publishing, .. } = self;
+        // Whether an earlier attempt was committed is not known when its connection broke.
+        if publishing.get().is_some() && ledger::has(client, schema, run).await? {
+            return Ok(());
+        }
+        publishing.get_or_init(|| run.clone());
+        let loading = &link.loading();
+        let publication = Publication { schema, loading, run, rules: *rules, indexed: *staging };
+        publish::publish(client, &publication, published).await
+    }
+
+    /// Asks the ledger over a connection of its own whether the load was published.
+    async fn is_published_by_another_way(&self) -> bool {
+        let Some(run) = self.publishing.get() else { return false };
+        match self.link.database.connect().await {
+            Ok(client) => ledger::has(&client, &self.schema, run).await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
+    /// Clears away what is left of a load that was published, and gives the lock back.
+    pub async fn end(self) {
+        let mut tries = self.control().tries().await;
+        let ended = match tries.client().await {
+            Ok(client) => clear(client, &self.link.loading()).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "the next load clears away what is left of this one");
+        }
+    }
+
+    /// Ends a load that failed: what it has finished stays for the next one to go on with, if that is anything.
+    pub async fn give_up(self) {
+        match timeout(GOODBYE, self.let_go(Rest::KeptIfUseful)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "can't clear away after a load"),
+            Err(_) => tracing::debug!("it takes too long to clear away after a load"),
+        }
+    }
+
+    /// Clears away a load that was interrupted, whatever its sessions are doing, and says what became of it.
+    pub async fn discard(self) -> Discarded {
+        let give_up = match self.publishing.get() {
+            Some(_) => Discarded::Unknown,
+            None => Discarded::LeftBehind,
+        };
+        match timeout(GOODBYE, self.let_go(Rest::Cleared)).await {
+            Ok(Ok(discarded)) => discarded,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "can't clear away after a load");
+                give_up
+            }
+            Err(_) => {
+                tracing::debug!("it takes too long to clear away after a load");
+                give_up
+            }
+        }
+    }
+
+    async fn let_go(self, rest: Rest) -> Result<Discarded> {
+        if !self.link.is_reached() {
+            return Ok(Discarded::Cleared);
+        }
+        let Self { schema, link, sessions, publishing, .. } = self;
+        let mut control = None;
+        let mut processes = Vec::new();
+        for (number, session) in sessions.into_iter().enumerate() {
+            let (client, unsettled) = session.close();
+            processes.extend(unsettled);
+            if number == 0 {
+                control = client;
+            }
+        }
+        let client = match control {
+            Some(client) => client,
+            None => link.database.connect().await?,
+        };
+        end_processes(&client, &processes).await?;
+        if let Some(run) = publishing.get()
+            && ledger::has(&client, &schema, run).await?
+        {
+            clear(&client, &link.loading()).await?;
+            return Ok(Discarded::Published);
+        }
+        let loading = link.loading();
+        if rest == Rest::KeptIfUseful && leftover::is_worth_keeping(&client, &loading).await? {
+            tracing::info!(
+                schema = loading,
+                "what was read to the end is kept, the next load goes on from there"
+            );
+            let what = |cause| failed("can't give the locks back", cause);
+            client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
+            return Ok(Discarded::LeftBehind);
+        }
+        clear(&client, &loading).await?;
+        Ok(Discarded::Cleared)
+    }
+}
+
+/// What becomes of the private schema of a load that is not published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Cleared,
+    KeptIfUseful,
+}
+
+const WHAT: &str = "can't build the keys of the new tables";
+
+/// A statement that makes the new tables ready.
+struct Statement<'a>(&'a str);
+
+impl Work for Statement<'_> {
+    async fn run(&self, client: &Client) -> Result<()> {
+        client.batch_execute(self.0).await.map_err(|cause| failed(WHAT, cause))
+    }
+}
+
+/// What a load begins with.
+struct Begun {
+    ledger: Ledger,
+    taken_over: bool,
+    steps: Steps,
+}
+
+/// How far a load has come in its private schema.
+struct Steps {
+    done: i64,
+    last: i64,
+}
+
+impl Steps {
+    async fn of(client: &Client) -> Result<Self> {
+        let what = |cause| failed("can't count the steps of the load", cause);
+        let query = "SELECT count(*), coalesce(max(step), 0) FROM steps";
+        let row = client.query_one(query, &[]).await.map_err(what)?;
+        Ok(Self { done: row.get(0), last: row.get(1) })
+    }
+}
+
+/// Makes `schema` the only one in the search path.
+async fn search(client: &Client, schema: &str) -> Result<()> {
+    let what = |cause| failed("can't set the search path", cause);
+    client.batch_execute(&format!("SET search_path = {}", quoted(schema))).await.map_err(what)
+}
+
+/// Drops the private schema and gives all locks back: the server would do that by itself, but only when it has noticed
+/// that we are gone.
+async fn clear(client: &Client, loading: &str) -> Result<()> {
+    let what = |cause| failed(format!("can't drop the schema {loading}"), cause);
+    let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(loading));
+    client.batch_execute(&drop).await.map_err(what)?;
+    client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)
 }
 
 /// Refuses a name that the server would refuse or cut.
@@ -202,69 +388,4 @@ async fn require_schema(client: &Client, database: &Database, schema: &str) -> R
     let what = format!("there is no schema {schema} in {database}");
     Err(Error::target(what)
         .with_help(format!("run `sparkload create --schema {schema}` to make it")))
-}
-
-/// Takes the advisory lock of `schema`, held until the connection ends.
-pub(super) async fn lock(client: &Client, schema: &str) -> Result<()> {
-    let what = || format!("can't lock the schema {schema}");
-    const LOCK: &str = "SELECT pg_try_advisory_lock(hashtext('sparkload'), hashtext($1))";
-    let row = client.query_one(LOCK, &[&schema]).await.map_err(|cause| failed(what(), cause))?;
-    if row.get(0) {
-        return Ok(());
-    }
-    let holder = client
-        .query_opt(include_str!("../sql/lock_holder.sql"), &[&schema])
-        .await
-        .map_err(|cause| failed(what(), cause))?;
-    let holder: String = holder.map_or_else(|| "it has just ended".to_owned(), |row| row.get(0));
-    Err(Error::target(format!("another load works on the schema {schema}"))
-        .because(holder)
-        .with_help("wait until it is done, then run this one again"))
-}
-
-/// Writes parts as they come; a COPY stays open as long as they are of the same table.
-async fn write(
-    client: &Client,
-    parts: async_channel::Receiver<Part>,
-    progress: &Progress,
-) -> Result<RowCounts> {
-    let mut written = RowCounts::default();
-    let mut next = parts.recv().await.ok();
-    while let Some(part) = next.take() {
-        let table = part.rows.table;
-        let what = |cause| failed(format!("can't copy rows into {table}"), cause);
-        let sink = client.copy_in::<_, Bytes>(&copy_statement(table)).await.map_err(what)?;
-        pin_mut!(sink);
-        sink.feed(Bytes::from_static(HEADER)).await.map_err(what)?;
-        let mut current = Some(part);
-        let mut sent = 0;
-        let mut sent_bytes = 0;
-        while let Some(Part { rows, reserved }) = current.take() {
-            let bytes = rows.bytes.len();
-            sink.feed(Bytes::from(rows.bytes)).await.map_err(what)?;
-            drop(reserved);
-            progress.add_rows(table, rows.count);
-            sent += rows.count;
-            sent_bytes += bytes;
-            match parts.recv().await {
-                Ok(part) if part.rows.table == table && sent_bytes < COPY_BYTES => {
-                    current = Some(part);
-                }
-                other => next = other.ok(),
-            }
-        }
-        sink.feed(Bytes::from_static(TRAILER)).await.map_err(what)?;
-        let taken = CopyInSink::finish(sink.as_mut()).await.map_err(what)?;
-        if taken != sent {
-            let what = format!("{table} took {taken} of the {sent} rows that were sent");
-            return Err(Error::target(what).with_help("look for triggers or rules on the server"));
-        }
-        written.add(table, taken);
-    }
-    Ok(written)
-}
-
-fn copy_statement(table: Table) -> String {
-    let columns: Vec<&str> = table.columns().iter().map(|column| column.name).collect();
-    format!("COPY {table} ({}) FROM STDIN (FORMAT binary)", columns.join(", "))
 }

@@ -40,11 +40,12 @@ const CONTENT: [Table; 8] = [
     Table::LoadErrors,
 ];
 
-/// Publishes a load; returns what the tables hold then.
+/// Publishes a load; `published` becomes what the tables hold then, and counts once the ledger has the run.
 pub(super) async fn publish(
     client: &mut Client,
     publication: &Publication<'_>,
-) -> Result<Vec<TableRows>> {
+    published: &mut Vec<TableRows>,
+) -> Result<()> {
     let Publication { schema, loading, run, .. } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = begin(client, schema).await.map_err(what)?;
@@ -53,10 +54,11 @@ pub(super) async fn publish(
         Mode::Incremental => publish_changes(&transaction, publication).await?,
     };
     ledger::enter(&transaction, run, &tables).await?;
-    let clear = format!("DROP SCHEMA {} CASCADE", quoted(loading));
-    transaction.batch_execute(&clear).await.map_err(what)?;
-    transaction.commit().await.map_err(what)?;
-    Ok(tables)
+    // Nothing is to be gone on with any more, should this be the last that the load gets done.
+    let done = format!("DELETE FROM {}.unfinished", quoted(loading));
+    transaction.batch_execute(&done).await.map_err(what)?;
+    *published = tables;
+    transaction.commit().await.map_err(what)
 }
 
 /// Makes the live tables equal to the new ones.

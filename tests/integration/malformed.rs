@@ -26,8 +26,8 @@ fn told(error: &Error, secrets: &[(&str, &str)]) -> String {
         text = text.replace(from, to);
     }
     if let Some((before, after)) = text.split_once("_loading_") {
-        let after = after.trim_start_matches(|character: char| character.is_ascii_digit());
-        text = format!("{before}_loading_PID{after}");
+        let after = after.trim_start_matches(|character: char| character.is_ascii_hexdigit());
+        text = format!("{before}_loading_RANDOM{after}");
     }
     text
 }
@@ -328,8 +328,8 @@ async fn a_target_that_refuses_is_named_and_told_without_secrets() {
     help: create it (createdb nowhere), or name another database
 
     no right to create
-    error: can't read the ledger of the schema public
-    because: ERROR: permission denied for table load_objects (SQLSTATE 42501)
+    error: can't make a schema for a load into public
+    because: ERROR: permission denied for database DB (SQLSTATE 42501)
     help: the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 
     no right to create a schema

@@ -17,6 +17,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use super::{Address, SOCKET_DIRECTORIES, Server};
 use crate::error::{Error, Result};
+use crate::target::is_passing;
 use crate::target::passfile::{self, Login};
 use crate::target::tls::SslMode;
 
@@ -155,6 +156,7 @@ impl Server {
     fn explain(&self, failure: Failure) -> Error {
         let help = self.help(&failure);
         let error = Error::target(format!("can't connect to {self}")).with_help(help);
+        let error = if failure.may_pass() { error.passing() } else { error };
         match failure {
             // Of tokio-postgres only the cause says something.
             Failure::Postgres(refused) if refused.as_db_error().is_some() => {
@@ -256,6 +258,14 @@ impl Failure {
                 None => error.to_string() != "error connecting to server",
             },
             _ => false,
+        }
+    }
+
+    /// Whether a server that was there before may be there again in a while.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Postgres(error) => is_passing(error),
+            Self::Lookup(_) | Self::Late(_) | Self::Nowhere => true,
         }
     }
 

@@ -1,0 +1,30 @@
+-- How tables of the schema $1 differ from those of the same name in the schema $2, which are as they should be.
+WITH columns AS (
+    SELECT nspname, relname, relkind, attnum, attname,
+           format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END AS type
+    FROM pg_namespace
+    JOIN pg_class ON relnamespace = pg_namespace.oid
+    JOIN pg_attribute ON attrelid = pg_class.oid
+    WHERE nspname IN ($1, $2)
+      AND relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND attnum > 0
+      AND NOT attisdropped
+),
+live AS (SELECT * FROM columns WHERE nspname = $1),
+expected AS (SELECT * FROM columns WHERE nspname = $2)
+SELECT DISTINCT relname::TEXT, 0 AS attnum, relname || ' is no table' AS difference
+FROM live
+JOIN expected USING (relname)
+WHERE live.relkind NOT IN ('r', 'p')
+UNION ALL
+SELECT relname, coalesce(expected.attnum, 9999),
+       CASE
+           WHEN live.type IS NULL THEN format('%s lacks %s %s', relname, attname, expected.type)
+           WHEN expected.type IS NULL THEN format('%s has %s %s besides', relname, attname, live.type)
+           ELSE format('%s.%s is %s instead of %s', relname, attname, live.type, expected.type)
+       END
+FROM (SELECT * FROM live WHERE relname IN (SELECT relname FROM expected)) AS live
+FULL JOIN (SELECT * FROM expected WHERE relname IN (SELECT relname FROM live)) AS expected
+    USING (relname, attname)
+WHERE live.type IS DISTINCT FROM expected.type
+ORDER BY 1, 2;

@@ -1,0 +1,299 @@
+//! A session: a connection of a load that is made again when it breaks.
+//!
+//! What a connection was doing when it broke is often not known: the server may have committed and its answer got
+//! lost. So each piece of work is a numbered step, and the transaction that does it begins by entering the number
+//! into the table `steps` of the private schema. Done again, it meets the number there: it waits while the old
+//! transaction is open, and leaves the work be once that was committed.
+
+use std::error::Error as _;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+use tokio_postgres::error::{DbError, SqlState};
+
+use super::{Database, failed, lock};
+use crate::error::{Error, Result};
+use crate::retry::{Attempts, Retry};
+
+/// How the sessions of one load reach the target, and what they share.
+pub(super) struct Link {
+    pub database: Database,
+    /// The private schema, which holds the new tables until they are published.
+    loading: RwLock<String>,
+    retry: Retry,
+    next_step: AtomicI64,
+    /// A connection was made once: what the settings name is there.
+    reached: AtomicBool,
+    /// The private schema was made, and is there until the load ends.
+    begun: AtomicBool,
+}
+
+impl Link {
+    pub fn new(database: Database, loading: String, retry: Retry) -> Self {
+        Self {
+            database,
+            loading: RwLock::new(loading),
+            retry,
+            next_step: AtomicI64::new(1),
+            reached: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
+        }
+    }
+
+    /// The private schema's name.
+    pub fn loading(&self) -> String {
+        self.loading.read().expect("no one panics while it writes a name").clone()
+    }
+
+    /// Goes on in the private schema of a load that has died.
+    pub fn take_over(&self, loading: String) {
+        *self.loading.write().expect("no one panics while it writes a name") = loading;
+    }
+
+    /// From now on each new connection must find the private schema, with steps from `next_step` on to be done.
+    pub fn begun(&self, next_step: i64) {
+        self.next_step.store(next_step, Ordering::Relaxed);
+        self.begun.store(true, Ordering::Relaxed);
+    }
+
+    /// The number of another step.
+    pub fn next_step(&self) -> i64 {
+        self.next_step.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a connection was ever made.
+    pub fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// The private schema has gone, or is about to.
+    fn lost(&self) -> Error {
+        let what = format!("another load has cleared away the schema {}", self.loading());
+        Error::target(what)
+            .because("this one had lost all its connections for a while")
+            .with_help("run the load again")
+    }
+}
+
+/// A connection that is made again when it breaks, for one user at a time.
+///
+/// Work whose future is dropped is rolled back, at the latest before the session is used again.
+pub(super) struct Session {
+    link: Arc<Link>,
+    /// The schema whose lock this session holds as long as it is connected.
+    locks: Option<String>,
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    client: Option<Client>,
+    /// A transaction may be open.
+    unsettled: bool,
+    /// The server's processes that serve or have served this session, as far as they may still be there.
+    processes: Vec<Process>,
+}
+
+/// A process of the server; its id alone may be another's later.
+#[derive(Clone, Copy)]
+pub(super) struct Process {
+    id: i32,
+    since: SystemTime,
+}
+
+/// How long a server may take to end a process that it was told to end; one that is at work looks up within
+/// milliseconds.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// A session that connects when it is first used.
+    pub fn new(link: Arc<Link>) -> Self {
+        Self { link, locks: None, line: Mutex::default() }
+    }
+
+    /// One that holds the lock of `schema`: once the load has begun, each new connection takes it again.
+    pub fn locking(link: Arc<Link>, schema: &str) -> Self {
+        Self { locks: Some(schema.to_owned()), ..Self::new(link) }
+    }
+
+    /// Does `work` in a transaction of its own exactly once, however often the connection breaks. What it says to the
+    /// server may be said again; only the last time counts.
+    ///
+    /// # Errors
+    ///
+    /// The work fails for good, or too often; nothing of it was committed then, unless the answer to the last of the
+    /// commits is what was lost.
+    pub async fn once(&self, what: &str, work: &impl Work) -> Result<()> {
+        let step = self.link.next_step();
+        let begin =
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED; INSERT INTO steps VALUES ({step})");
+        let mut committing = false;
+        let mut tries = self.tries().await;
+        loop {
+            let attempt = async {
+                let client = tries.client().await?;
+                match client.batch_execute(&begin).await {
+                    Err(cause)
+                        if committing && cause.code() == Some(&SqlState::UNIQUE_VIOLATION) =>
+                    {
+                        let end = client.batch_execute("ROLLBACK").await;
+                        return end.map_err(|cause| failed(what, cause));
+                    }
+                    begun => begun.map_err(|cause| failed(what, cause))?,
+                }
+                work.run(client).await?;
+                committing = true;
+                client.batch_execute("COMMIT").await.map_err(|cause| failed(what, cause))
+            };
+            let done = attempt.await;
+            if tries.settle(done).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Begins to try something over this session, until [`Tries::settle`] says that it is over.
+    pub async fn tries(&self) -> Tries<'_> {
+        let attempts = self.link.retry.attempts();
+        Tries { session: self, line: self.line.lock().await, attempts }
+    }
+
+    async fn connect(&self, line: &mut Line) -> Result<Client> {
+        let Link { database, .. } = &*self.link;
+        let client = database.connect().await?;
+        self.link.reached.store(true, Ordering::Relaxed);
+        let what = |cause| failed(format!("can't begin a session with {database}"), cause);
+        line.processes.extend(Process::of(&client).await.map_err(what)?);
+        end_processes(&client, &line.processes).await?;
+        line.processes.drain(..line.processes.len().saturating_sub(1));
+
+        let setup = include_str!("../sql/session.sql");
+        let row = client.query_one(setup, &[&self.link.loading()]).await.map_err(what)?;
+        let (lives, exists): (bool, bool) = (row.get(1), row.get(2));
+        if self.link.begun.load(Ordering::Relaxed) {
+            if let Some(schema) = &self.locks {
+                lock::take_again(&client, schema).await?;
+            }
+            if !exists || !lives {
+                return Err(self.link.lost());
+            }
+        }
+        Ok(client)
+    }
+
+    /// Ends the session; returns its client if nothing is open there, and the processes that may hold something.
+    pub fn close(self) -> (Option<Client>, Vec<Process>) {
+        let Line { client, unsettled, processes } = self.line.into_inner();
+        match client {
+            Some(client) if !unsettled && !client.is_closed() => (Some(client), Vec::new()),
+            _ => (None, processes),
+        }
+    }
+}
+
+/// Work in a transaction that may have to be done again.
+pub(super) trait Work: Sync {
+    /// Does it, from its beginning, in the transaction that is open on `client`.
+    fn run(&self, client: &Client) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What is tried over a session again and again where what stops it may pass. It must find out by itself whether an
+/// earlier attempt was committed.
+pub(super) struct Tries<'a> {
+    session: &'a Session,
+    line: MutexGuard<'a, Line>,
+    attempts: Attempts,
+}
+
+impl Tries<'_> {
+    /// A client without an open transaction; all server processes of earlier attempts have ended.
+    ///
+    /// # Errors
+    ///
+    /// There is no connection, for now or at all.
+    pub async fn client(&mut self) -> Result<&mut Client> {
+        let line = &mut *self.line;
+        if line.unsettled {
+            line.settle().await;
+        }
+        if line.client.as_ref().is_none_or(Client::is_closed) {
+            // The embedded PostgreSQL takes one connection at a time.
+            line.client = None;
+            line.client = Some(self.session.connect(line).await?);
+        }
+        line.unsettled = true;
+        Ok(line.client.as_mut().expect("it has just been connected"))
+    }
+
+    /// Takes down how an attempt went, and waits a while where another one is to follow: then it returns `None`.
+    ///
+    /// # Errors
+    ///
+    /// It failed for good, or too often; or the very first connection of the load can't be made, which is more likely
+    /// a wrong setting than a server that restarts.
+    pub async fn settle<T>(&mut self, attempt: Result<T>) -> Result<Option<T>> {
+        let error = match attempt {
+            Ok(done) => {
+                self.line.unsettled = false;
+                return Ok(Some(done));
+            }
+            Err(error) => error,
+        };
+        self.line.settle().await;
+        if !error.may_pass() || !(self.session.link.is_reached() || is_answer(&error)) {
+            return Err(error);
+        }
+        let cause = error.source().map(ToString::to_string);
+        tracing::info!(cause, "{error}, trying again");
+        match self.attempts.again().await {
+            true => Ok(None),
+            false => Err(error.after(self.attempts.failed(), self.attempts.spent())),
+        }
+    }
+}
+
+impl Line {
+    /// Rolls back what is open, or gives up the connection.
+    async fn settle(&mut self) {
+        let Some(client) = &self.client else { return };
+        if client.is_closed() || client.batch_execute("ROLLBACK").await.is_err() {
+            self.client = None;
+        }
+        self.unsettled = false;
+    }
+}
+
+impl Process {
+    async fn of(client: &Client) -> Result<Option<Self>, tokio_postgres::Error> {
+        let row = client.query_one(include_str!("../sql/process.sql"), &[]).await?;
+        Ok(row.get::<_, Option<SystemTime>>(1).map(|since| Self { id: row.get(0), since }))
+    }
+}
+
+/// Ends `processes` and waits until they are gone: a connection that broke on our side alone would keep its locks, and
+/// could still commit.
+pub(super) async fn end_processes(client: &Client, processes: &[Process]) -> Result<()> {
+    let what = "can't end the server's process of a broken connection";
+    let (ids, since): (Vec<i32>, Vec<SystemTime>) =
+        processes.iter().map(|process| (process.id, process.since)).unzip();
+    let deadline = Instant::now() + FAREWELL;
+    let end = include_str!("../sql/end_processes.sql");
+    while !client.query(end, &[&ids, &since]).await.map_err(|it| failed(what, it))?.is_empty() {
+        if Instant::now() > deadline {
+            return Err(Error::target(what)
+                .because(format!("it is still there after {} s", FAREWELL.as_secs()))
+                .passing());
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+/// Whether the server itself has refused a connection: it is there, and the address is right.
+fn is_answer(error: &Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<DbError>())
+}
