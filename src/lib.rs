@@ -51,6 +51,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod history;
 mod ledger;
 mod pipeline;
 mod query;
@@ -66,6 +67,7 @@ mod transform;
 pub use check::{Check, Verdict, check};
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
+pub use history::{PastLoad, PastObject, history, history_of};
 pub use ledger::Mode;
 pub use pipeline::{load, load_until};
 pub use query::{Column, Kind, NamedQuery, Rows, named_queries, query};

@@ -5,7 +5,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::options::{Front, How, Records, S3, Source, Target, Tuning};
+use super::options::{Front, How, Records, Retries, S3, Source, Target, Tuning};
 
 const EXAMPLES: &str = "\
 Loads Sparkify's song and log JSON from S3 or a directory into a star schema in PostgreSQL.
@@ -13,7 +13,8 @@ Loads Sparkify's song and log JSON from S3 or a directory into a star schema in 
   sparkload load --source s3://bucket --target postgres://user@host/db
   sparkload load --source ./data          into the embedded PostgreSQL in ./sparkload.db
   sparkload query top-songs               ask what was loaded
-  sparkload check                         see whether all is well with it";
+  sparkload check                         see whether all is well with it
+  sparkload history                       see what was loaded when";
 
 const LOAD_EXAMPLES: &str = "\
 Loads the songs and logs of a source into the tables, all or nothing
@@ -23,13 +24,15 @@ Loads the songs and logs of a source into the tables, all or nothing
   sparkload load --source s3://bucket/prefix --no-sign-request --dry-run
   sparkload load --songs s3://a/song_data --logs /var/log/sparkify --max-errors 100
 
-All tables are rebuilt from what the source holds, and become visible in one commit: readers see the old \
-state or the new one. A load that fails or is interrupted changes nothing.";
+What is new or has changed since the last load is read, and becomes visible in one commit: readers see the old \
+state or the new one, and the tables are those of a load that reads everything. A load that fails or is interrupted \
+changes nothing; it is safe to run it again at any time.";
 
 const LAYERS: &str = "\
 Every option can also be set by a variable, such as SPARKLOAD_MAX_ERRORS for --max-errors, or in a file by its \
 name: max-errors = 10. Flags come first, then SPARKLOAD_* variables, then those of libpq (PGHOST, …) and AWS \
-(AWS_REGION, …), then ./sparkload.toml or the file that --config names. Sizes are written as 128MiB, 4MB or 1048576.
+(AWS_REGION, …), then ./sparkload.toml or the file that --config names. Sizes are written as 128MiB, 4MB or 1048576, \
+times as 30s, 5min or 1h.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 
@@ -60,6 +63,8 @@ pub enum Command {
     Query(Query),
     /// Look for broken keys and references and missing values in the tables
     Check(Check),
+    /// Show the loads that were published, or the objects of one
+    History(History),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +79,8 @@ pub struct Load {
     pub records: Records,
     #[command(flatten)]
     pub how: How,
+    #[command(flatten)]
+    pub retries: Retries,
     #[command(flatten)]
     pub tuning: Tuning,
 
@@ -120,6 +127,20 @@ pub struct Check {
     pub target: Target,
 
     /// How the verdicts are written [default: table]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+pub struct History {
+    /// The number of a load whose objects are to be shown
+    #[arg(value_name = "RUN")]
+    pub run: Option<i64>,
+
+    #[command(flatten)]
+    pub target: Target,
+
+    /// How the result is written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Output>,
 }

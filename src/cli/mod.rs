@@ -9,6 +9,7 @@ mod display;
 mod failure;
 mod figures;
 mod file;
+mod history;
 mod layers;
 mod load;
 mod logging;
@@ -55,6 +56,7 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::Create(job) => create::run(job).await,
                 Job::Query(job) => query::run(job).await,
                 Job::Check(job) => check::run(job).await,
+                Job::History(job) => history::run(job).await,
             }
         });
         select! {

@@ -1,6 +1,7 @@
 //! The options: those that several commands share or that belong together, group by group.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
@@ -131,9 +132,38 @@ pub struct How {
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub no_staging: bool,
 
+    /// Read everything again, and drop the rows of objects that are gone
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub full_refresh: bool,
+
     /// Read and check everything, write nothing
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
+
+    /// Wait until another load of the schema is done, at most so long, instead of failing at once
+    #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = humantime::parse_duration)]
+    pub wait: Option<Option<Duration>>,
+}
+
+/// One policy for requests to S3 and for connections and statements to PostgreSQL.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Retries")]
+pub struct Retries {
+    /// Try what fails for now so often in all: each request to S3, each statement [default: 10]
+    ///
+    /// What fails for now: throttling and errors of the server's own (5xx), broken and stalled connections, a server
+    /// that restarts. The pauses between two attempts double from 100 ms on, each less up to a half by chance. A body
+    /// that goes on where it broke off counts anew. 1 never tries again.
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
+    pub attempts: Option<u32>,
+
+    /// Pause no longer than this between two attempts [default: 20s]
+    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = humantime::parse_duration)]
+    pub max_retry_delay: Option<Duration>,
+
+    /// Begin no other attempt when so much time has passed since the first failure [default: 5min]
+    #[arg(long, value_name = "TIME", hide_short_help = true, value_parser = humantime::parse_duration)]
+    pub max_retry_time: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

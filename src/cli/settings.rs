@@ -1,9 +1,10 @@
 //! The settings: what was typed, in the environment or in a file, as what it means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sparkload::{
-    Config, Error, Existing, Format, Location, Matching, Phase, Result, S3Options, Source,
+    Config, Error, Existing, Format, Location, Matching, Phase, Result, Retry, S3Options, Source,
 };
 
 use super::args::{self, Arguments, Command, Output, RowsOutput};
@@ -23,6 +24,7 @@ pub enum Job {
     Create(Create),
     Query(Query),
     Check(Check),
+    History(History),
 }
 
 pub struct Load {
@@ -47,6 +49,13 @@ pub enum Query {
 
 pub struct Check {
     pub target: Target,
+    pub output: Output,
+}
+
+pub struct History {
+    pub target: Target,
+    /// The load whose objects are to be shown, instead of all loads.
+    pub run: Option<i64>,
     pub output: Output,
 }
 
@@ -90,6 +99,10 @@ impl Settings {
                 let target = Target::new(target, environment)?;
                 Job::Check(Check { target, output: output.unwrap_or_default() })
             }
+            Command::History(args::History { run, target, output }) => {
+                let target = Target::new(target, environment)?;
+                Job::History(History { target, run, output: output.unwrap_or_default() })
+            }
         };
         Ok(Self { job, front })
     }
@@ -105,7 +118,7 @@ impl Job {
                 (said, Some(Arc::clone(&load.config.progress)))
             }
             Self::Create(_) => ("the tables were made all together or not at all", None),
-            Self::Query(_) | Self::Check(_) => ("there are no results", None),
+            Self::Query(_) | Self::Check(_) | Self::History(_) => ("there are no results", None),
         };
         move || match progress.map(|progress| progress.phase()) {
             Some(Phase::Publishing) => {
@@ -116,13 +129,17 @@ impl Job {
     }
 }
 
+/// Longer than anyone waits, and short enough to count with.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 impl Load {
     fn new(load: args::Load, environment: &Environment) -> Result<Self> {
-        let args::Load { source, s3, target, records, how, tuning, output } = load;
+        let args::Load { source, s3, target, records, how, retries, tuning, output } = load;
         let usual_target = target.target.is_none() && target.schema.is_none();
         let Target { database, schema } = Target::new(target, environment)?;
         let source = self::source(source, s3)?;
-        let options::How { matching, matched_only, no_staging, dry_run } = how;
+        let options::How { matching, matched_only, no_staging, full_refresh, dry_run, wait } = how;
+        let options::Retries { attempts, max_retry_delay, max_retry_time } = retries;
         let options::Tuning { memory, fetches, connections, threads, block_bytes } = tuning;
         let options::Records {
             jsonpaths,
@@ -156,9 +173,16 @@ impl Load {
             },
             matched_only,
             staging: !no_staging,
+            full_refresh,
             max_errors: max_errors.unwrap_or(usual.max_errors),
             rejects,
             dry_run,
+            wait: wait.map(|wait| wait.unwrap_or(FOR_EVER)),
+            retry: Retry {
+                attempts: attempts.unwrap_or(usual.retry.attempts),
+                max_delay: max_retry_delay.unwrap_or(usual.retry.max_delay),
+                max_time: max_retry_time.unwrap_or(usual.retry.max_time),
+            },
             memory: memory.unwrap_or(usual.memory),
             fetches: fetches.unwrap_or(usual.fetches),
             connections,
@@ -275,6 +299,10 @@ mod tests {
             match = "title-artist"
             replace-invalid-chars = "?"
             quiet = true
+            full-refresh = true
+            wait = "90s"
+            attempts = 3
+            max-retry-time = "2min"
             output = "json"
             target = "postgres://u:s3cret@h/d"
             schema = "sparkify"
@@ -288,6 +316,10 @@ mod tests {
         assert_eq!(config.source.exclude, ["*/old/*", "{a,b}"]);
         assert_eq!(config.source.include, ["*.json"]);
         assert_eq!((config.memory, config.max_errors), (64 << 20, 7));
+        assert_eq!(config.wait, Some(Duration::from_secs(90)));
+        let (max_delay, max_time) = (Duration::from_secs(20), Duration::from_secs(120));
+        assert_eq!(config.retry, Retry { attempts: 3, max_delay, max_time });
+        assert!(config.full_refresh);
         assert!(!config.staging && front.quiet && !usual_target);
         assert_eq!(config.matching, Matching::TitleArtist);
         assert_eq!(config.format.replace_invalid_chars, Some(b'?'));

@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 
 use console::style;
-use sparkload::{Config, EventBooks, Objects, Reject, Report, SongBooks, Stage, Table, Target};
+use sparkload::{
+    Config, EventBooks, Mode, Objects, Reject, Report, SongBooks, Stage, Table, Target,
+};
 
 use super::display::places;
 use super::figures::{bytes, count, counted, duration, per_second};
@@ -24,7 +26,7 @@ const SHOWN_REJECTS: usize = 5;
 /// Writes the summary to stdout; `usual_target` says that queries find the tables without being told where.
 pub fn write(report: &Report, config: &Config, usual_target: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    headline(&mut out, config)?;
+    headline(&mut out, report, config)?;
     tables(&mut out, report)?;
     stages(&mut out, report)?;
     books(&mut out, report)?;
@@ -36,13 +38,19 @@ pub fn write(report: &Report, config: &Config, usual_target: bool) -> io::Result
     Ok(())
 }
 
-fn headline(out: &mut impl Write, config: &Config) -> io::Result<()> {
+fn headline(out: &mut impl Write, report: &Report, config: &Config) -> io::Result<()> {
     let from = places(config);
     if config.dry_run {
         let what = style("Dry run:").yellow().bold();
         return writeln!(out, "{what} read {from}, wrote nothing. A load would give:\n");
     }
-    let done = style("Loaded").green().bold();
+    let done = style(match (report.mode, report.objects.loaded) {
+        (Mode::Full, _) => "Loaded",
+        (Mode::Incremental, 0) => "Nothing is new in",
+        (Mode::Incremental, _) => "Loaded what is new in",
+    });
+    let done = done.green().bold();
+    let into = if report.objects.loaded == 0 { "for" } else { "into" };
     let kind = match &config.target {
         Target::Embedded(_) => " (embedded PostgreSQL)",
         Target::Postgres(_) => "",
@@ -51,35 +59,62 @@ fn headline(out: &mut impl Write, config: &Config) -> io::Result<()> {
         "public" => String::new(),
         schema => format!(", schema {schema}"),
     };
-    writeln!(out, "{done} {from} into {}{kind}{schema}.\n", config.target)
+    writeln!(out, "{done} {from} {into} {}{kind}{schema}.\n", config.target)
 }
 
 fn tables(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    // Columns as wide as their longest entry and their title.
-    let shown = |table: Table| (table.name(), count(report.rows(table)));
-    let width = |side: usize, of: fn(&(&str, String)) -> usize| {
-        TABLES.iter().filter_map(|pair| pair[side]).map(|table| of(&shown(table))).max()
+    // Columns as wide as their longest entry and their title; what has changed is told where not all is new.
+    let title = match report.mode {
+        Mode::Full => ["table", "rows", ""],
+        Mode::Incremental => ["table", "rows", "change"],
     };
-    let names = [0, 1].map(|side| width(side, |(name, _)| name.len()).unwrap_or(0));
-    let rows = [0, 1].map(|side| width(side, |(_, rows)| rows.len()).unwrap_or(0).max(4));
-
-    let title =
-        |side: usize| format!(" {:<1$}   {2:>3$} ", "table", names[side], "rows", rows[side]);
-    let rule = |side: usize| "─".repeat(names[side] + rows[side] + 5);
+    let shown = |table: Table| {
+        let change = match report.mode {
+            Mode::Full => String::new(),
+            Mode::Incremental => change(report, table),
+        };
+        [table.name().to_owned(), count(report.rows(table)), change]
+    };
+    let widths = [0, 1].map(|side| {
+        let cells = TABLES.iter().filter_map(|pair| pair[side]).map(shown);
+        cells.chain([title.map(str::to_owned)]).fold([0; 3], |mut widths, cells| {
+            for (width, cell) in widths.iter_mut().zip(&cells) {
+                *width = cell.chars().count().max(*width);
+            }
+            widths
+        })
+    });
+    let line = |side: usize, [name, rows, change]: [&str; 3]| {
+        let [a, b, c] = widths[side];
+        let gap = if c > 0 { "   " } else { "" };
+        format!(" {name:<a$}   {rows:>b$}{gap}{change:<c$} ")
+    };
     const GAP: &str = "    ";
-    writeln!(out, "{}{GAP}{}", style(title(0)).bold(), style(title(1).trim_end()).bold())?;
-    writeln!(out, "{}{GAP}{}", rule(0), rule(1))?;
+    let titles = [0, 1].map(|side| line(side, title));
+    let rules = [0, 1].map(|side| "─".repeat(titles[side].chars().count()));
+    writeln!(out, "{}{GAP}{}", style(&titles[0]).bold(), style(titles[1].trim_end()).bold())?;
+    writeln!(out, "{}", rules.join(GAP))?;
     for pair in TABLES {
         let cells = [0, 1].map(|side| match pair[side] {
             None => String::new(),
             Some(table) => {
-                let (name, number) = shown(table);
-                format!(" {name:<0$}   {number:>1$} ", names[side], rows[side])
+                let [name, rows, change] = shown(table);
+                line(side, [&name, &rows, &change])
             }
         });
         writeln!(out, "{}", cells.join(GAP).trim_end())?;
     }
     writeln!(out)
+}
+
+/// What has changed about a table: `+12` rows are new, `~3` have other values, `-1` is gone.
+fn change(report: &Report, table: Table) -> String {
+    let Some(rows) = report.tables.iter().find(|rows| rows.table == table) else {
+        return String::new();
+    };
+    let parts = [("+", rows.inserted), ("~", rows.updated), ("-", rows.deleted)];
+    let parts = parts.into_iter().filter(|(_, number)| *number > 0);
+    parts.map(|(sign, number)| format!("{sign}{}", count(number))).collect::<Vec<_>>().join(" ")
 }
 
 fn stages(out: &mut impl Write, report: &Report) -> io::Result<()> {
@@ -116,7 +151,8 @@ fn stages(out: &mut impl Write, report: &Report) -> io::Result<()> {
 }
 
 fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let Objects { listed, loaded, skipped, bytes: _, .. } = report.objects;
+    let Objects { listed, loaded, resumed, unchanged, gone, skipped, bytes: _, .. } =
+        report.objects;
     let reasons = [
         (skipped.other_suffix, "of another suffix"),
         (skipped.excluded, "excluded"),
@@ -127,6 +163,12 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let reasons: Vec<_> =
         reasons.map(|(number, why)| format!("{} {why}", count(*number))).collect();
     let mut objects = format!("{} listed = {} loaded", count(listed), count(loaded));
+    if resumed > 0 {
+        objects += &format!(" ({} by an unfinished load before)", count(resumed));
+    }
+    if unchanged > 0 {
+        objects += &format!(" + {} unchanged", count(unchanged));
+    }
     if skipped.total() > 0 {
         objects += &format!(" + {} skipped ({})", count(skipped.total()), reasons.join(", "));
     }
@@ -142,6 +184,14 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let events = format!("{events} + {} filtered{}", count(filtered), rejected(refused));
     for (name, line) in [("objects", objects), ("songs", songs), ("events", events)] {
         writeln!(out, " {} {line}", style(format!("{name:<7}")).bold())?;
+    }
+    if gone > 0 {
+        let rows = match report.mode {
+            Mode::Full => "their rows are dropped",
+            Mode::Incremental => "their rows stay until --full-refresh",
+        };
+        let gone = format!("{} not there any more; {rows}", counted(gone, "loaded object"));
+        writeln!(out, " {} {gone}", style("gone   ").yellow().bold())?;
     }
     Ok(())
 }
