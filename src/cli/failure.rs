@@ -25,6 +25,8 @@ pub enum Failure {
     Error(Error),
     /// A signal came; with what that means for the tables.
     Interrupted(&'static str),
+    /// The job stopped when it was told to, and had nothing to let go of.
+    Stopped,
     /// The results can't be written.
     Output(io::Error),
 }
@@ -56,8 +58,9 @@ impl Failure {
                 return ExitCode::SUCCESS;
             }
             Self::Error(error) if error.kind() == ErrorKind::Config => WRONG_USAGE,
+            Self::Error(error) if error.kind() == ErrorKind::Interrupted => INTERRUPTED,
             Self::Error(_) | Self::Output(_) | Self::Start(_) => FAILED,
-            Self::Interrupted(_) => INTERRUPTED,
+            Self::Interrupted(_) | Self::Stopped => INTERRUPTED,
         };
         let (what, causes, help) = self.chain();
         if logging::is_json() {
@@ -75,6 +78,7 @@ impl Failure {
         match self {
             Self::Usage(error, _) => (error.to_string(), Vec::new(), None),
             Self::Interrupted(what) => (format!("interrupted: {what}"), Vec::new(), None),
+            Self::Stopped => ("interrupted".to_owned(), Vec::new(), None),
             Self::Start(error) => ("cannot start".to_owned(), vec![error.to_string()], None),
             Self::Output(error) => {
                 ("cannot write the results".to_owned(), vec![error.to_string()], None)

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use futures::FutureExt;
 use indicatif::MultiProgress;
-use sparkload::read_jsonpaths;
+use sparkload::{load_until, read_jsonpaths};
+use tokio::select;
+use tokio::sync::oneshot;
 
 use super::args::Output;
 use super::display::Display;
@@ -11,13 +14,21 @@ use super::failure::Failure;
 use super::settings::{Front, Load};
 use super::{output, summary};
 
-pub async fn run(job: Box<Load>, front: Front, bars: MultiProgress) -> Result<ExitCode, Failure> {
+pub async fn run(
+    job: Box<Load>,
+    front: Front,
+    bars: MultiProgress,
+    mut stop: oneshot::Receiver<()>,
+) -> Result<ExitCode, Failure> {
     let Load { mut config, jsonpaths, output, usual_target } = *job;
     if let Some(place) = jsonpaths {
-        config.format.jsonpaths = Some(read_jsonpaths(&place, &config.source.s3).await?);
+        config.format.jsonpaths = Some(select! {
+            read = read_jsonpaths(&place, &config.source.s3) => read?,
+            _ = &mut stop => return Err(Failure::Stopped),
+        });
     }
     let mut display = Display::new(front, bars, &config);
-    let report = display.during(sparkload::load(&config)).await?;
+    let report = display.during(load_until(&config, stop.map(drop))).await?;
     drop(display);
     match output {
         Output::Json => output::json(&report)?,

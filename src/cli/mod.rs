@@ -30,13 +30,17 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::select;
+use tokio::sync::oneshot;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use self::failure::Failure;
 use self::settings::{Job, Settings};
+use self::signals::Signals;
 
-/// How long an interrupted job may take to let go of what it holds; the exit comes within two seconds.
-const GOODBYE: Duration = Duration::from_millis(1500);
+/// How long an interrupted job may take to let go of what it holds (a load takes 1.2 seconds at most); the exit comes
+/// within two seconds.
+const GOODBYE: Duration = Duration::from_millis(1700);
 
 /// Does what the command line says.
 pub fn run() -> Result<ExitCode, Failure> {
@@ -49,27 +53,48 @@ pub fn run() -> Result<ExitCode, Failure> {
     let runtime = Runtime::new().map_err(Failure::Start)?;
     let outcome = runtime.block_on(async {
         let if_interrupted = job.if_interrupted();
-        let interrupted = signals::listen().map_err(Failure::Start)?;
+        let mut signals = Signals::listen().map_err(Failure::Start)?;
+        let (stop, stopped) = oneshot::channel();
         let mut task = tokio::spawn(async move {
             match job {
-                Job::Load(job) => load::run(job, front, bars).await,
-                Job::Create(job) => create::run(job).await,
-                Job::Query(job) => query::run(job).await,
-                Job::Check(job) => check::run(job).await,
-                Job::History(job) => history::run(job).await,
+                Job::Load(job) => load::run(job, front, bars, stopped).await,
+                Job::Create(job) => or_stop(create::run(job), stopped).await,
+                Job::Query(job) => or_stop(query::run(job), stopped).await,
+                Job::Check(job) => or_stop(check::run(job), stopped).await,
+                Job::History(job) => or_stop(history::run(job), stopped).await,
             }
         });
         select! {
-            done = &mut task => done.unwrap_or_else(|error| resume_unwind(error.into_panic())),
-            () = interrupted => {
-                let said = if_interrupted();
-                task.abort();
-                let _ = timeout(GOODBYE, task).await;
-                Err(Failure::Interrupted(said))
-            }
+            done = &mut task => return finished(done),
+            () = signals.next() => {}
+        }
+        let said = if_interrupted();
+        let _ = stop.send(());
+        select! {
+            done = timeout(GOODBYE, &mut task) => match done.map(finished) {
+                Ok(Err(Failure::Stopped)) | Err(_) => Err(Failure::Interrupted(said)),
+                Ok(outcome) => outcome,
+            },
+            () = signals.next() => Err(Failure::Interrupted(said)),
         }
     });
     // What still runs is of no use to anyone.
     runtime.shutdown_background();
     outcome
+}
+
+/// What the task of a job came to.
+fn finished(done: Result<Result<ExitCode, Failure>, JoinError>) -> Result<ExitCode, Failure> {
+    done.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+}
+
+/// Does a job that has nothing to let go of.
+async fn or_stop(
+    job: impl Future<Output = Result<ExitCode, Failure>>,
+    stop: oneshot::Receiver<()>,
+) -> Result<ExitCode, Failure> {
+    select! {
+        done = job => done,
+        _ = stop => Err(Failure::Stopped),
+    }
 }

@@ -4,27 +4,48 @@ use std::io;
 
 use tokio::signal;
 
-/// Begins to listen; what comes from now on completes the future instead of ending the program.
+/// The signals that ask the program to end; while this is there they do not end it by themselves.
 #[cfg(unix)]
-pub fn listen() -> io::Result<impl Future<Output = ()>> {
-    use signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+pub struct Signals {
+    interrupt: signal::unix::Signal,
+    terminate: signal::unix::Signal,
 }
 
-/// Begins to listen, from the future's first poll on.
+#[cfg(unix)]
+impl Signals {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C; where a program can't listen to it, it ends the program, which is as well.
 #[cfg(not(unix))]
-pub fn listen() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // A program that can't listen to signals is ended by them, which is as well.
+pub struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    /// Begins to listen, from the first wait on.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
         if signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }
-    })
+    }
 }

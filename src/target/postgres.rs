@@ -99,7 +99,7 @@ impl PostgresLoad {
         drop(tries);
         self.ledger = ledger;
         self.taken_over = taken_over;
-        self.link.begun(steps.last + 1);
+        self.link.begun(steps.done, steps.last + 1);
         Ok(())
     }
 
@@ -219,6 +219,7 @@ impl PostgresLoad {
         if publishing.get().is_some() && ledger::has(client, schema, run).await? {
             return Ok(());
         }
+        link.require_all_steps(client).await?;
         publishing.get_or_init(|| run.clone());
         let loading = &link.loading();
         let publication = Publication { schema, loading, run, rules: *rules, indexed: *staging };
@@ -237,9 +238,16 @@ impl PostgresLoad {
     /// Clears away what is left of a load that was published, and gives the lock back.
     pub async fn end(self) {
         let mut tries = self.control().tries().await;
-        let ended = match tries.client().await {
-            Ok(client) => clear(client, &self.link.loading()).await,
-            Err(error) => Err(error),
+        let ended = loop {
+            let cleared = match tries.client().await {
+                Ok(client) => clear(client, &self.link.loading()).await,
+                Err(error) => Err(error),
+            };
+            match tries.settle(cleared).await {
+                Ok(None) => {}
+                Ok(Some(())) => break Ok(()),
+                Err(error) => break Err(error),
+            }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "the next load clears away what is left of this one");

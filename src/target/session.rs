@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::{Database, failed, lock};
+use super::{Database, failed, lock, quoted};
 use crate::error::{Error, Result};
 use crate::retry::{Attempts, Retry};
 
@@ -26,6 +26,8 @@ pub(super) struct Link {
     loading: RwLock<String>,
     retry: Retry,
     next_step: AtomicI64,
+    /// How many steps are done.
+    done: AtomicI64,
     /// A connection was made once: what the settings name is there.
     reached: AtomicBool,
     /// The private schema was made, and is there until the load ends.
@@ -39,6 +41,7 @@ impl Link {
             loading: RwLock::new(loading),
             retry,
             next_step: AtomicI64::new(1),
+            done: AtomicI64::new(0),
             reached: AtomicBool::new(false),
             begun: AtomicBool::new(false),
         }
@@ -54,8 +57,10 @@ impl Link {
         *self.loading.write().expect("no one panics while it writes a name") = loading;
     }
 
-    /// From now on each new connection must find the private schema, with steps from `next_step` on to be done.
-    pub fn begun(&self, next_step: i64) {
+    /// From now on each new connection must find the private schema; so many steps are `done` in it, and those from
+    /// `next_step` on are not.
+    pub fn begun(&self, done: i64, next_step: i64) {
+        self.done.store(done, Ordering::Relaxed);
         self.next_step.store(next_step, Ordering::Relaxed);
         self.begun.store(true, Ordering::Relaxed);
     }
@@ -65,6 +70,26 @@ impl Link {
         self.next_step.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Sees to it that the server still has every step: one that crashes may lose what it has committed (with
+    /// `synchronous_commit = off`), and so may one that takes over from it.
+    ///
+    /// # Errors
+    ///
+    /// It has not.
+    pub async fn require_all_steps(&self, client: &Client) -> Result<()> {
+        let what = |cause| failed("can't count the steps of the load", cause);
+        let query = format!("SELECT count(*) FROM {}.steps", quoted(&self.loading()));
+        let found: i64 = client.query_one(&query, &[]).await.map_err(what)?.get(0);
+        let lost = self.done.load(Ordering::Relaxed) - found;
+        if lost == 0 {
+            return Ok(());
+        }
+        Err(Error::target(format!("the server has lost {lost} of this load's transactions"))
+            .because("it crashed, or another one took over, before they were safe")
+            .with_help("run the load again")
+            .starting_over())
+    }
+
     /// Whether a connection was ever made.
     pub fn is_reached(&self) -> bool {
         self.reached.load(Ordering::Relaxed)
@@ -72,9 +97,10 @@ impl Link {
 
     /// The private schema has gone, or is about to.
     fn lost(&self) -> Error {
-        let what = format!("another load has cleared away the schema {}", self.loading());
-        Error::target(what)
-            .because("this one had lost all its connections for a while")
+        Error::target(format!("the schema {} of this load is gone", self.loading()))
+            .because(
+                "another load cleared it away while this one had no connection, or the server lost it",
+            )
             .with_help("run the load again")
     }
 }
@@ -151,6 +177,7 @@ impl Session {
             };
             let done = attempt.await;
             if tries.settle(done).await?.is_some() {
+                self.link.done.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
         }

@@ -276,7 +276,7 @@ fn an_interrupted_load_says_that_nothing_was_published_and_exits_with_130() {
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         assert_eq!(output.status.code(), Some(130), "{signal}");
         let err = String::from_utf8(output.stderr).unwrap();
-        assert!(err.contains("interrupted: nothing was published"), "{err}");
+        assert!(err.contains("interrupted; nothing was published"), "{err}");
     }
 }
 

@@ -9,6 +9,7 @@ mod support;
 mod ask;
 mod cli;
 mod connections;
+mod faults_postgres;
 mod fixtures;
 mod invariance;
 mod malformed;

@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test, bench and example uses its own part of this")]
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -30,17 +31,28 @@ pub const PASSWORD_IN_URL: &str = "s3cret%20p%40ss%2Fw%25rd%27%5C";
 /// How long a server may take to start; a busy machine needs a few seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs the server (its arguments) until standard input closes, which the test process's end does
-/// whatever ends it, and then removes the server and its folder (the current one).
+/// Runs the server (its arguments), again for each line on standard input once it has stopped. When standard input
+/// closes, which the test process's end does whatever ends it, the server and its folder (the current one) go.
 const WATCHDOG: &str = r#"
 "$@" >log 2>&1 &
-server=$!
-cat >/dev/null
-kill -QUIT "$server"
-wait "$server"
+while read -r _; do
+    wait "$!"
+    "$@" >>log 2>&1 &
+done
+kill -QUIT "$!"
+wait "$!"
 folder=$PWD
 cd / && rm -rf "$folder"
 "#;
+
+/// How a server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Ends its clients' sessions and writes everything to disk.
+    Fast,
+    /// As if it had crashed.
+    Immediate,
+}
 
 /// The server that the tests of this binary share; the first call starts it.
 ///
@@ -103,6 +115,36 @@ impl Postgres {
         Database { server: self.clone(), name }
     }
 
+    /// Stops the server, and waits until it is gone.
+    pub fn stop(&self, how: Stop) {
+        self.0.signal(match how {
+            Stop::Fast => "-INT",
+            Stop::Immediate => "-QUIT",
+        });
+        let file = self.0.folder.join("data/postmaster.pid");
+        let start = Instant::now();
+        while file.exists() {
+            assert!(start.elapsed() < PATIENCE, "the server does not stop");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Starts the server again after [`Postgres::stop`], and waits until it takes connections.
+    pub fn restart(&self) {
+        let mut watchdog = self.0.watchdog.stdin.as_ref().expect("it is open until the end");
+        watchdog.write_all(b"\n").expect("the watchdog listens");
+        let start = Instant::now();
+        while !self.0.is_ready() {
+            assert!(start.elapsed() < PATIENCE, "the server does not start again");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Lets the server take no more connections, or take them again: who connects meanwhile gets no answer.
+    pub fn pause(&self, paused: bool) {
+        self.0.signal(if paused { "-STOP" } else { "-CONT" });
+    }
+
     /// The TCP port, on 127.0.0.1 only.
     pub fn port(&self) -> u16 {
         self.0.port
@@ -126,6 +168,21 @@ impl Postgres {
     fn keywords(&self, database: &str) -> String {
         let folder = self.0.folder.display();
         format!("host={folder} port={} user={USER} dbname={database}", self.0.port)
+    }
+}
+
+impl Running {
+    fn signal(&self, signal: &str) {
+        let state = fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        let state = state.expect("the server runs");
+        let process = state.lines().next().expect("a process id");
+        let kill = Command::new("kill").args([signal, process]).status();
+        assert!(kill.is_ok_and(|status| status.success()), "the server can be signalled");
+    }
+
+    fn is_ready(&self) -> bool {
+        let state = fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        state.is_ok_and(|text| text.lines().nth(7).map(str::trim) == Some("ready"))
     }
 }
 
@@ -323,8 +380,7 @@ impl Folder {
 
         let start = Instant::now();
         loop {
-            let state = fs::read_to_string(running.folder.join("data/postmaster.pid"));
-            if state.is_ok_and(|text| text.lines().nth(7).map(str::trim) == Some("ready")) {
+            if running.is_ready() {
                 return Ok(running);
             }
             let log = fs::read_to_string(running.folder.join("log")).unwrap_or_default();
