@@ -3,12 +3,16 @@
 //! It keeps what a reader of S3 relies on and little else: `ListObjectsV2` in key order, page by
 //! page; `GetObject` with ranges and `If-Match`; `HeadObject`, `HeadBucket`, `GetBucketLocation`;
 //! signatures; S3's own error codes. There is no `PutObject`: a test puts objects in by [`S3::put`].
+//! [`S3::inject`] makes things go wrong.
 //!
 //! The server runs on threads of its own, so it answers while the test's thread is blocked, say on
 //! a child process. Requests may be path-style (`http://127.0.0.1:PORT/bucket/key`, which is what
 //! an SDK sends to an IP address anyway) or virtual-hosted (`http://bucket.localhost:PORT/key`).
 
 #![allow(dead_code, reason = "each test, bench and example uses its own part of this")]
+
+#[path = "faults.rs"]
+mod faults;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -29,6 +33,9 @@ use s3s::dto::*;
 use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpError, HttpResponse, S3Request, S3Response, S3Result, s3_error};
+
+use self::faults::Faults;
+pub use self::faults::{Fault, Injected, When};
 
 /// The one access key the server knows.
 pub const ACCESS_KEY: &str = "AKIASPARKLOADTEST000";
@@ -140,6 +147,16 @@ impl S3 {
         self.state.change(bucket, |it| it.requester_pays = true);
     }
 
+    /// Lets `fault` happen to the requests of `when`, until faults are cleared.
+    pub fn inject(&self, when: When, fault: Fault) -> Injected {
+        self.state.faults.add(when, fault)
+    }
+
+    /// Lets nothing go wrong from now on.
+    pub fn clear_faults(&self) {
+        self.state.faults.clear();
+    }
+
     /// How many requests for `operation` have come in, refused and failed ones too.
     pub fn requests(&self, operation: Operation) -> u64 {
         self.state.requests[operation as usize].load(Ordering::Relaxed)
@@ -203,9 +220,7 @@ impl Server {
         }
     }
 
-    /// Answers one request. Every request passes through here, whole and before it is
-    /// understood, and so does its response, before a byte of it is sent: this is the place to
-    /// delay, refuse, cut short or (by an error) drop the connection.
+    /// Answers one request, or lets a fault do it.
     async fn answer(&self, request: Request<Incoming>) -> Result<HttpResponse, HttpError> {
         let host = request.headers().get("host").and_then(|host| host.to_str().ok());
         let operation = Operation::of(request.method(), request.uri(), host);
@@ -216,7 +231,10 @@ impl Server {
             (seed, request.uri().path()).hash(&mut hasher);
             tokio::time::sleep(Duration::from_millis(hasher.finish() % 30)).await;
         }
-        self.service.call(request.map(Body::from)).await
+        match self.state.faults.strike(operation, &request) {
+            Some(fault) => self.answer_badly(fault, request).await,
+            None => self.service.call(request.map(Body::from)).await,
+        }
     }
 }
 
@@ -259,6 +277,7 @@ struct State {
     /// 0: answers come as fast as they can.
     shuffle: AtomicU64,
     requests: [AtomicU64; Operation::COUNT],
+    faults: Faults,
 }
 
 impl Default for State {
@@ -269,6 +288,7 @@ impl Default for State {
             buckets: Default::default(),
             shuffle: Default::default(),
             requests: Default::default(),
+            faults: Faults::default(),
         }
     }
 }
