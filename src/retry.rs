@@ -1,5 +1,6 @@
 //! Patience: how often something that failed is tried again, and how long that may take.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -35,7 +36,7 @@ impl Retry {
     }
 }
 
-/// The attempts at one thing.
+/// The attempts at one thing; they show how many have failed, and for how long.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempts {
     retry: Retry,
@@ -72,8 +73,16 @@ impl Attempts {
     }
 
     /// Forgets the failures: it went on.
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only bodies from S3 go on"))]
     pub fn succeeded(&mut self) {
         (self.failed, self.since) = (0, None);
+    }
+}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        write!(f, "{} attempts in {seconds:.1} s", self.failed)
     }
 }
 
@@ -99,6 +108,7 @@ mod tests {
         let (mut attempts, started) = (retry.attempts(), Instant::now());
         while attempts.again().await {}
         assert!((58..=60).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+        assert!(attempts.to_string().contains(" attempts in 5"), "{attempts}");
 
         assert_eq!(Retry { attempts: 1, ..retry }.attempts().next_delay(), None);
     }
