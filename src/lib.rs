@@ -81,6 +81,9 @@ pub use star::Matching;
 pub use table::Table;
 pub use target::{Defaults, Existing, Server, Target, create};
 
+#[cfg(all(test, feature = "s3"))]
+#[path = "../tests/support/s3.rs"]
+mod test_s3;
 #[cfg(test)]
 #[path = "../tests/support/postgres.rs"]
 mod test_server;

@@ -14,9 +14,11 @@ use crate::table::staging_songs::StagedSong;
 
 /// A block and the object that it was cut from.
 pub(crate) struct Piece {
+    /// In the version that was read.
     pub object: Arc<Object>,
+    /// Has no records where an object ends without more.
     pub block: Block,
-    /// Whether the object ends with it.
+    /// Whether the object ends with this piece; none follows it.
     pub last: bool,
 }
 

@@ -158,6 +158,7 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
         (skipped.excluded, "excluded"),
         (skipped.empty, "empty"),
         (skipped.folders, "folder markers"),
+        (skipped.gone, "deleted since they were listed"),
     ];
     let reasons = reasons.iter().filter(|(number, _)| *number > 0);
     let reasons: Vec<_> =

@@ -11,7 +11,7 @@ pub(crate) use framer::{Frame, FrameKind};
 /// A run of whole records of one object, in order.
 ///
 /// Where it was cut depends on the block size, what it holds and how its records are numbered does not.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Block {
     /// Decoded bytes; every frame lies inside.
     pub bytes: Vec<u8>,

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::reading::WasRead;
 use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::{Error, Result};
-use crate::ledger::{Amounts, Plan, Version};
+use crate::ledger::{Amounts, Plan, Version, Way};
 use crate::record::Reject;
 use crate::report::{Progress, RowCounts};
 use crate::source::{Kind, Object};
@@ -179,21 +180,25 @@ impl Books {
         }
     }
 
-    /// Closes the books, after `written` rows were taken by the target; `star` says that the plays are among them.
+    /// Closes the books, when all of `was_read` is worked on and the target has taken the `written` rows.
     ///
     /// # Errors
     ///
     /// What was written is not what was read.
-    pub fn close(mut self, written: RowCounts, star: bool) -> Result<Closed> {
+    pub fn close(mut self, written: RowCounts, was_read: WasRead, way: Way) -> Result<Closed> {
         self.flush()?;
         let Self { songs, logs, kept, pages, finished, .. } = &self;
         let rejected = self.rejected() - kept.rejected;
         let staged = songs.staged + logs.staged - kept.staged;
         let staged_written = written.rows(Table::StagingSongs) + written.rows(Table::StagingEvents);
-        let plays = if star { logs.taken } else { 0 };
+        let plays = match way {
+            Way::Direct => logs.taken,
+            Way::Rebuild | Way::Merge => 0,
+        };
         let pairs = [
-            ("objects", pages.len() as u64, *finished),
-            ("ledger entries", pages.len() as u64, written.rows(Table::LoadObjects)),
+            ("objects", pages.len() as u64, was_read.objects + was_read.gone),
+            ("objects", was_read.objects, *finished),
+            ("ledger entries", *finished, written.rows(Table::LoadObjects)),
             ("rejects", rejected, written.rows(Table::LoadErrors)),
             ("staged records", staged, staged_written),
             ("plays", plays, written.rows(Table::Songplays)),

@@ -22,11 +22,11 @@ use tokio::sync::mpsc;
 use tokio::{select, try_join};
 
 use self::books::{Books, Closed};
-use self::reading::{Budget, Reading};
+use self::reading::{Budget, Reading, WasRead};
 use self::transforming::Transforming;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ledger::{Amounts, Ledger, Plan, Run, Settings, Way};
+use crate::ledger::{Amounts, Ledger, Plan, Run, Settings};
 use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage, TableRows};
 use crate::source::{Globs, Kind, Listing, Store};
 use crate::target::{Discarded, Load};
@@ -131,12 +131,13 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
     load.keep(&plan).await?;
     let prepared = Stage::new("prepare", start, &[]);
 
-    let Filled { closed, written, mut stages } = fill(config, &listed, &plan, load).await?;
+    let Filled { was_read, closed, written, mut stages } = fill(config, &listed, &plan, load).await?;
     stages.insert(0, prepared);
 
     config.progress.enter(Phase::Publishing);
     let publishing = Instant::now();
-    let run = run(config, &listed, &plan, &closed, load.ledger().next_run, started);
+    let number = load.ledger().next_run;
+    let run = run(config, &listed, &plan, was_read, &closed, number, started);
     let tables = load.publish(&run, written).await?;
     stages.push(Stage::new("publish", publishing, &[]));
     let mut report = report(run, closed, tables, stages);
@@ -147,6 +148,7 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
 
 /// What filling a load has come to.
 struct Filled {
+    was_read: WasRead,
     closed: Closed,
     written: RowCounts,
     stages: Vec<Stage>,
@@ -179,16 +181,18 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     };
     let writing = Instant::now();
     let write = load.write(parts, &config.progress);
-    let ((), (), (books, stages), written) = try_join!(read_songs, read_logs, transform, write)?;
+    let (songs_read, logs_read, (books, stages), written) =
+        try_join!(read_songs, read_logs, transform, write)?;
+    let was_read = songs_read.plus(logs_read);
     let copied = Stage::new("copy", writing, &[("rows", written.total())]);
-    let closed = books.close(written, way == Way::Direct)?;
+    let closed = books.close(written, was_read, way)?;
 
     config.progress.enter(Phase::Keys);
     let completing = Instant::now();
     load.complete(way).await?;
     let completed = Stage::new("keys", completing, &[]);
     let stages = [vec![listing.clone()], stages, vec![copied, completed]].concat();
-    Ok(Filled { closed, written, stages })
+    Ok(Filled { was_read, closed, written, stages })
 }
 
 /// What the source holds, and how to read it.
@@ -206,8 +210,8 @@ async fn list(config: &Config) -> Result<Listed> {
     let start = Instant::now();
     let source = &config.source;
     let globs = Globs::new(&source.include, &source.exclude)?;
-    let (song_store, log_store) =
-        try_join!(Store::open(&source.songs, &source.s3), Store::open(&source.logs, &source.s3),)?;
+    let open = |location| Store::open(location, &source.s3, config.retry, config.fetches);
+    let (song_store, log_store) = try_join!(open(&source.songs), open(&source.logs))?;
     let (songs, logs) = try_join!(song_store.list(), log_store.list())?;
     let (songs, logs) = (Listing::new(songs, &globs), Listing::new(logs, &globs));
     for (listing, location, kind) in [(&songs, &source.songs, "song"), (&logs, &source.logs, "log")]
@@ -238,6 +242,7 @@ fn run(
     config: &Config,
     listed: &Listed,
     plan: &Plan,
+    was_read: WasRead,
     closed: &Closed,
     number: i64,
     started: SystemTime,
@@ -246,6 +251,7 @@ fn run(
     let kept_bytes: u64 = plan.kept.iter().map(|(_, version)| version.bytes).sum();
     let mut skipped = listed.songs.skipped.plus(listed.logs.skipped);
     skipped.empty += plan.empty;
+    skipped.gone += was_read.gone;
     Run {
         number,
         token: format!("{:016x}", fastrand::u64(..)),
@@ -254,12 +260,12 @@ fn run(
         settings: Settings::of(config).text(),
         objects: Objects {
             listed: listed.songs.listed() + listed.logs.listed(),
-            loaded: plan.objects().count() as u64 + resumed,
+            loaded: was_read.objects + resumed,
             resumed,
             unchanged: plan.unchanged,
             gone: plan.gone.len() as u64,
             skipped,
-            bytes: plan.objects().map(|object| object.size).sum::<u64>() + kept_bytes,
+            bytes: was_read.bytes + kept_bytes,
         },
         amounts: closed.songs.plus(closed.logs),
     }

@@ -1,5 +1,6 @@
 //! Reading: objects are fetched and decoded, several at once, into pieces that wait to be worked on.
 
+use std::io;
 use std::sync::Arc;
 
 use futures::{Stream, stream};
@@ -10,7 +11,8 @@ use crate::config::Config;
 use crate::decode::{Block, Compression, Cutter, Limits};
 use crate::error::{Error, Result};
 use crate::report::Progress;
-use crate::source::{Object, Store};
+use crate::retry::Retry;
+use crate::source::{Body, Object, ReadError, Store};
 use crate::transform::Piece;
 
 /// The bytes that may be in flight; what is reserved comes back when the reservation is dropped.
@@ -52,8 +54,26 @@ pub(super) struct Reading {
     store: Store,
     limits: Limits,
     fetches: usize,
+    retry: Retry,
     budget: Budget,
     progress: Arc<Progress>,
+}
+
+/// What became of the objects that were to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WasRead {
+    pub objects: u64,
+    /// Bytes of the versions that were read to the end.
+    pub bytes: u64,
+    /// Objects that were deleted before anything of them was read.
+    pub gone: u64,
+}
+
+/// How much of a version came before it proved to be void.
+#[derive(Default)]
+struct Came {
+    bytes: u64,
+    pieces: u64,
 }
 
 impl Reading {
@@ -65,58 +85,108 @@ impl Reading {
                 max_record_bytes: config.format.max_record_bytes,
             },
             fetches: config.fetches,
+            retry: config.retry,
             budget: budget.clone(),
             progress: config.progress.clone(),
         }
     }
 
     /// Reads all of `objects` and sends their pieces.
-    pub async fn run(self, objects: &[Arc<Object>], pieces: mpsc::Sender<Reserved>) -> Result<()> {
+    pub async fn run(
+        self,
+        objects: &[Arc<Object>],
+        pieces: mpsc::Sender<Reserved>,
+    ) -> Result<WasRead> {
         let reading = Arc::new(self);
         let mut tasks = JoinSet::new();
+        let mut was_read = WasRead::default();
         for object in objects {
             if tasks.len() == reading.fetches {
-                finished(tasks.join_next().await)?;
+                was_read.add(finished(tasks.join_next().await)?);
             }
             tasks.spawn(reading.clone().read(object.clone(), pieces.clone()));
         }
         while !tasks.is_empty() {
-            finished(tasks.join_next().await)?;
+            was_read.add(finished(tasks.join_next().await)?);
         }
-        Ok(())
+        Ok(was_read)
     }
 
+    /// Reads `listed`, or the version that has taken its place; returns which, or `None` if it was deleted.
+    ///
+    /// # Errors
+    ///
+    /// Where pieces of a version that is void were sent, the error is one to start over for.
     async fn read(
         self: Arc<Self>,
-        object: Arc<Object>,
+        listed: Arc<Object>,
         pieces: mpsc::Sender<Reserved>,
-    ) -> Result<()> {
-        let broken = |cause| {
-            Error::data(format!("can't decode {}", object.name))
-                .because(cause)
-                .with_help("upload the object again, or leave it out with --exclude")
-        };
-        let mut reserved = Some(self.reserve(&object).await);
-        let mut body = self.store.read(&object).await?;
-        let mut cutter = Cutter::new(object.compression, self.limits);
+    ) -> Result<Option<Arc<Object>>> {
+        let mut object = listed;
+        let mut attempts = self.retry.attempts();
+        loop {
+            let mut came = Came::default();
+            let Err(error) = self.read_version(&object, &pieces, &mut came).await else {
+                self.progress.objects.add(1);
+                return Ok(Some(object));
+            };
+            let cured = match error {
+                ReadError::Failed(error) => return Err(error),
+                error if came.pieces > 0 => {
+                    return Err(error.error(&object, &attempts).starting_over());
+                }
+                ReadError::Gone => None,
+                error if !attempts.again().await => return Err(error.error(&object, &attempts)),
+                ReadError::Changed(_) => self.store.stat(&object).await?,
+            };
+            let Some(version) = cured else {
+                tracing::warn!(object = %object.name, "deleted since it was listed, and left out");
+                self.progress.objects.add(1);
+                return Ok(None);
+            };
+            self.progress.bytes_total.add(came.bytes);
+            object = Arc::new(version);
+        }
+    }
+
+    /// Reads one version of an object and sends its pieces.
+    async fn read_version(
+        &self,
+        object: &Arc<Object>,
+        pieces: &mpsc::Sender<Reserved>,
+        came: &mut Came,
+    ) -> Result<(), ReadError> {
+        let mut reserved = Some(self.reserve(object).await);
+        let mut body = self.store.read(object).await?;
+        // Nothing holds no records, though it is no archive.
+        let compression = if object.size == 0 { Compression::Plain } else { object.compression };
+        let mut cutter = Cutter::new(compression, self.limits);
         while let Some(mut bytes) = body.next().await? {
             self.progress.bytes.add(bytes.len() as u64);
-            while let Some(block) = cutter.push(&mut bytes).map_err(broken)? {
-                self.send(&object, block, false, reserved.take(), &pieces).await;
-                reserved = Some(self.reserve(&object).await);
+            came.bytes += bytes.len() as u64;
+            loop {
+                let block = match cutter.push(&mut bytes) {
+                    Ok(Some(block)) => block,
+                    Ok(None) => break,
+                    Err(cause) => return Err(broken(object, &mut body, cause).await),
+                };
+                came.pieces += 1;
+                self.send(object, block, false, reserved.take(), pieces).await;
+                reserved = Some(self.reserve(object).await);
             }
         }
-        let mut next = cutter.finish().map_err(broken)?;
+        // The last piece goes out when all are known to be those of one version. It may be empty: what it says then is
+        // that the object has ended.
+        let mut next = cutter.finish().map_err(|cause| undecodable(object, cause))?;
         loop {
             let block = next.unwrap_or_else(|| cutter.end());
-            next = cutter.finish().map_err(broken)?;
-            self.send(&object, block, next.is_none(), reserved.take(), &pieces).await;
+            next = cutter.finish().map_err(|cause| undecodable(object, cause))?;
+            came.pieces += 1;
+            self.send(object, block, next.is_none(), reserved.take(), pieces).await;
             if next.is_none() {
-                break;
+                return Ok(());
             }
         }
-        self.progress.objects.add(1);
-        Ok(())
     }
 
     /// Sends `block` with what is reserved for it, or with what it still has to wait for.
@@ -147,11 +217,50 @@ impl Reading {
     }
 }
 
-fn finished(task: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
-    match task {
-        Some(Ok(result)) => result,
-        Some(Err(cause)) if cause.is_panic() => std::panic::resume_unwind(cause.into_panic()),
-        Some(Err(_)) | None => Ok(()),
+impl WasRead {
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            objects: self.objects + other.objects,
+            bytes: self.bytes + other.bytes,
+            gone: self.gone + other.gone,
+        }
+    }
+
+    fn add(&mut self, object: Option<Arc<Object>>) {
+        match object {
+            Some(object) => {
+                self.objects += 1;
+                self.bytes += object.size;
+            }
+            None => self.gone += 1,
+        }
+    }
+}
+
+/// What is wrong with an object whose bytes can't be decoded: perhaps only that somebody writes to it meanwhile, which
+/// the end of its `body` tells.
+async fn broken(object: &Object, body: &mut Body, cause: io::Error) -> ReadError {
+    loop {
+        match body.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return undecodable(object, cause),
+            Err(error) => return error,
+        }
+    }
+}
+
+fn undecodable(object: &Object, cause: io::Error) -> ReadError {
+    let error = Error::data(format!("can't decode {}", object.name))
+        .because(cause)
+        .with_help("upload the object again, or leave it out with --exclude");
+    ReadError::Failed(error)
+}
+
+fn finished<T>(task: Option<Result<Result<T>, tokio::task::JoinError>>) -> Result<T> {
+    match task.expect("a task was waited for") {
+        Ok(result) => result,
+        Err(cause) if cause.is_panic() => std::panic::resume_unwind(cause.into_panic()),
+        Err(_) => Err(Error::interrupted("the load was stopped")),
     }
 }
 
@@ -179,4 +288,68 @@ pub(super) fn batches(pieces: mpsc::Receiver<Reserved>) -> impl Stream<Item = Ba
         }
         Some((Batch { pieces, reserved }, receiver))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::source::{Globs, Listing, Source};
+    use crate::target::Target;
+
+    /// Reads `directory` and gives each piece's object, number of records, and whether it is the last one.
+    async fn pieces(config: &Config) -> Vec<(String, usize, bool)> {
+        let Source { songs, s3, .. } = &config.source;
+        let store = Store::open(songs, s3, config.retry, config.fetches).await.unwrap();
+        let globs = Globs::new(&[], &[]).unwrap();
+        let listing = Listing::new(store.list().await.unwrap(), &globs, 1);
+        let objects: Vec<_> = listing.objects.into_iter().map(Arc::new).collect();
+        let (sender, mut receiver) = mpsc::channel(100);
+        let budget = Budget::new(1 << 20);
+        let run = Reading::new(config, store, &budget).run(&objects, sender);
+        let receive = async {
+            let mut pieces = Vec::new();
+            while let Some(Reserved { piece, .. }) = receiver.recv().await {
+                let name = piece.object.name.rsplit('/').next().unwrap().to_owned();
+                pieces.push((name, piece.block.frames.len(), piece.last));
+            }
+            pieces
+        };
+        let (was_read, pieces) = tokio::join!(run, receive);
+        assert_eq!(was_read.unwrap().objects, objects.len() as u64);
+        pieces
+    }
+
+    #[tokio::test]
+    async fn exactly_the_last_piece_of_an_object_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("a.json", "{}".to_owned()),
+            ("b.json", " \n ".to_owned()),
+            ("c.json", "{\"n\":1}\n".repeat(100)),
+            ("d.json", "{\"n\":1}\n".repeat(100) + &" ".repeat(100)),
+            // Exactly as long as a block.
+            ("e.json", " ".repeat(62) + "{}"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let folder = folder.path().to_str().unwrap();
+        let source = Source::new(folder.parse().unwrap(), folder.parse().unwrap());
+        let mut config = Config::new(source, Target::Embedded("unused".into()));
+        for block_bytes in [1, 7, 64, 1 << 20] {
+            (config.block_bytes, config.fetches) = (block_bytes, 1);
+            let pieces = pieces(&config).await;
+            for (name, records) in
+                [("a.json", 1), ("b.json", 0), ("c.json", 100), ("d.json", 100), ("e.json", 1)]
+            {
+                let of: Vec<_> = pieces.iter().filter(|piece| piece.0 == name).collect();
+                let lasts: Vec<_> = of.iter().map(|piece| piece.2).collect();
+                let expected: Vec<_> = (1..=of.len()).map(|number| number == of.len()).collect();
+                assert_eq!(lasts, expected, "{name} in blocks of {block_bytes}");
+                assert_eq!(of.iter().map(|piece| piece.1).sum::<usize>(), records, "{name}");
+            }
+        }
+    }
 }

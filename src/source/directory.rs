@@ -1,13 +1,16 @@
 //! Directories as sources.
 
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
 use walkdir::WalkDir;
 
-use super::{Entry, Object, changed};
+use super::{Entry, Object, ReadError};
 use crate::error::{Error, Result};
 
 /// A directory with all that is below it, or a single file.
@@ -17,7 +20,7 @@ pub(crate) struct Directory {
 }
 
 /// Bytes asked of a file at once: large enough that the hop to a blocking thread does not count.
-const READ_BYTES: usize = 256 << 10;
+const READ_BYTES: u64 = 256 << 10;
 
 impl Directory {
     pub fn new(path: PathBuf) -> Self {
@@ -30,15 +33,40 @@ impl Directory {
 
     pub async fn list(&self) -> Result<Vec<Entry>> {
         let path = self.path.clone();
-        let walk = tokio::task::spawn_blocking(move || walk(&path));
+        let walk = spawn_blocking(move || walk(&path));
         walk.await.expect("listing a directory does not panic")
     }
 
-    pub async fn read(&self, object: &Object) -> Result<FileBody> {
-        let name = object.name.to_string();
-        let file =
-            tokio::fs::File::open(&*object.name).await.map_err(|cause| failed(&name, cause))?;
-        Ok(FileBody { file, name, left: object.size })
+    pub async fn read(&self, object: &Object) -> Result<FileBody, ReadError> {
+        FileBody::open(object).await
+    }
+
+    /// The version of the file `object` that is there now, if any is.
+    pub async fn stat(&self, object: &Object) -> Result<Option<Object>> {
+        let name = object.name.clone();
+        let stat = move || fs::metadata(&*name).and_then(|metadata| Version::of(&metadata));
+        match spawn_blocking(stat).await.expect("looking at a file does not panic") {
+            Ok(Version { size, etag }) => {
+                Ok(Some(Object { size, etag: etag.into(), ..object.clone() }))
+            }
+            Err(cause) if is_gone(&cause) => Ok(None),
+            Err(cause) => Err(failed(&object.name, cause)),
+        }
+    }
+}
+
+/// What differs when a file was written to.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    size: u64,
+    etag: String,
+}
+
+impl Version {
+    fn of(metadata: &Metadata) -> io::Result<Self> {
+        let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let etag = format!("mtime-{}.{:09}", modified.as_secs(), modified.subsec_nanos());
+        Ok(Self { size: metadata.len(), etag })
     }
 }
 
@@ -68,43 +96,156 @@ fn walk(root: &Path) -> Result<Vec<Entry>> {
             let what = format!("the name of {} is not UTF-8", found.path().display());
             return Err(Error::source(what).with_help("rename the file"));
         };
-        let modified = metadata.modified().map_err(|cause| failed(name, cause))?;
-        let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Version { size, etag } = Version::of(&metadata).map_err(|cause| failed(name, cause))?;
         let key = found.path().strip_prefix(above).unwrap_or(found.path());
         entries.push(Entry {
             name: name.to_owned(),
             key: key.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/"),
-            size: metadata.len(),
-            etag: format!("mtime-{}.{:09}", modified.as_secs(), modified.subsec_nanos()),
+            size,
+            etag,
         });
     }
     Ok(entries)
 }
 
-fn failed(name: &str, cause: std::io::Error) -> Error {
-    Error::source(format!("can't read {name}")).because(cause)
+fn failed(name: &str, cause: io::Error) -> Error {
+    Error::source(format!("can't read {name}"))
+        .because(cause)
+        .with_help("check the file and its permissions, or leave it out with --exclude")
 }
 
-/// The bytes of a file.
+fn is_gone(cause: &io::Error) -> bool {
+    // A folder above it may be a file by now.
+    matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// The bytes of a file, as long as nobody writes to it.
 pub(crate) struct FileBody {
-    file: tokio::fs::File,
-    name: String,
-    /// How many of the bytes that were listed are still to come.
+    file: Arc<OpenFile>,
+    /// How many bytes are still to come.
     left: u64,
 }
 
+struct OpenFile {
+    file: File,
+    name: Arc<str>,
+    /// The version that is read.
+    version: Version,
+}
+
 impl FileBody {
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES.min(self.left as usize + 1));
-        let read =
-            self.file.read_buf(&mut buffer).await.map_err(|cause| failed(&self.name, cause))?;
-        match (read as u64, self.left) {
-            (0, 0) => Ok(None),
-            (1.., left) if read as u64 <= left => {
-                self.left -= read as u64;
-                Ok(Some(buffer.freeze()))
-            }
-            _ => Err(changed(&self.name)),
+    async fn open(object: &Object) -> Result<Self, ReadError> {
+        let (name, left) = (object.name.clone(), object.size);
+        let version = Version { size: left, etag: object.etag.to_string() };
+        let open = move || {
+            let file = File::open(&*name).map_err(|cause| match is_gone(&cause) {
+                true => ReadError::Gone,
+                false => ReadError::Failed(failed(&name, cause)),
+            })?;
+            let file = OpenFile { file, name, version };
+            file.check()?;
+            Ok(Self { file: Arc::new(file), left })
+        };
+        spawn_blocking(open).await.expect("opening a file does not panic")
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        if self.left == 0 {
+            return Ok(None);
         }
+        let (file, left) = (self.file.clone(), self.left);
+        let read = spawn_blocking(move || file.read(left));
+        let bytes = read.await.expect("reading a file does not panic")?;
+        self.left -= bytes.len() as u64;
+        Ok(Some(bytes))
+    }
+}
+
+impl OpenFile {
+    /// Reads some of the `left` bytes; with the last ones, all were those of one version.
+    fn read(&self, left: u64) -> Result<Bytes, ReadError> {
+        let mut bytes = Vec::with_capacity(left.min(READ_BYTES) as usize);
+        (&self.file)
+            .take(left.min(READ_BYTES))
+            .read_to_end(&mut bytes)
+            .map_err(|cause| ReadError::Failed(failed(&self.name, cause)))?;
+        if bytes.is_empty() || bytes.len() as u64 == left {
+            self.check()?;
+        }
+        match bytes.is_empty() {
+            true => Err(ReadError::Changed("it ends early".to_owned())),
+            false => Ok(bytes.into()),
+        }
+    }
+
+    /// Checks that the file still is the version that is read.
+    fn check(&self) -> Result<(), ReadError> {
+        let now = self.file.metadata().and_then(|metadata| Version::of(&metadata));
+        match now.map_err(|cause| ReadError::Failed(failed(&self.name, cause)))? {
+            now if now == self.version => Ok(()),
+            _ => Err(ReadError::Changed("its size or time of change is another".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Compression;
+
+    async fn listed(directory: &Directory) -> Object {
+        let Entry { name, size, etag, .. } = directory.list().await.unwrap().remove(0);
+        let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
+        Object { id: 1, name, size, etag, compression }
+    }
+
+    /// Reads a file and lets `change` happen to it after its first bytes.
+    async fn read(object: &Object, change: impl FnOnce()) -> Result<usize, ReadError> {
+        let mut body = FileBody::open(object).await?;
+        let mut read = body.next().await?.map_or(0, |bytes| bytes.len());
+        change();
+        while let Some(bytes) = body.next().await? {
+            read += bytes.len();
+        }
+        Ok(read)
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_in_one_version_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.json");
+        let directory = Directory::new(folder.path().to_owned());
+        let size = 2 * READ_BYTES as usize + 5;
+        let write = |byte: u8, size: usize| fs::write(&path, vec![byte; size]).unwrap();
+        write(b'a', size);
+        let first = listed(&directory).await;
+        assert_eq!(read(&first, || {}).await.unwrap(), size);
+
+        let longer = || File::options().append(true).open(&path).unwrap();
+        let changes: [&dyn Fn(); 4] = [
+            &|| io::Write::write_all(&mut longer(), b"more").unwrap(),
+            &|| write(b'b', size),
+            &|| write(b'c', READ_BYTES as usize + 1),
+            &|| write(b'd', 0),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            write(b'a', size);
+            let object = listed(&directory).await;
+            // Times of change may be no finer than some milliseconds.
+            let change = || {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                change();
+            };
+            let error = read(&object, change).await.unwrap_err();
+            assert!(matches!(error, ReadError::Changed(_)), "{number}: {error:?}");
+            let error = FileBody::open(&object).await.err().unwrap();
+            assert!(matches!(error, ReadError::Changed(_)), "{number}: {error:?}");
+            let now = directory.stat(&object).await.unwrap().unwrap();
+            assert_eq!(read(&now, || {}).await.unwrap() as u64, now.size);
+        }
+
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(FileBody::open(&first).await, Err(ReadError::Gone)));
+        assert!(directory.stat(&first).await.unwrap().is_none());
     }
 }

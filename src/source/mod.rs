@@ -3,6 +3,8 @@
 mod directory;
 mod location;
 #[cfg(feature = "s3")]
+mod pace;
+#[cfg(feature = "s3")]
 mod s3;
 mod selection;
 
@@ -14,6 +16,7 @@ use secrecy::SecretString;
 use crate::decode::Compression;
 use crate::error::{Error, Result};
 use crate::record::JsonPaths;
+use crate::retry::{Attempts, Retry};
 
 pub use location::Location;
 pub use selection::Skipped;
@@ -97,8 +100,8 @@ impl Kind {
     }
 }
 
-/// An object to load.
-#[derive(Debug)]
+/// An object to load, in one version.
+#[derive(Debug, Clone)]
 pub(crate) struct Object {
     /// Its number in the tables, whichever version of it is loaded.
     pub id: u32,
@@ -123,27 +126,63 @@ pub(crate) struct Entry {
     pub etag: String,
 }
 
+/// Why an object was not read to its end.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// It is not the version that was to be read, or the bytes that came are not its own: all of them are void. Says
+    /// what shows it.
+    Changed(String),
+    /// It is there no more.
+    Gone,
+    /// It can't be read, and trying again does not help.
+    Failed(Error),
+}
+
+impl ReadError {
+    /// The error of a load that can't get over it, after `attempts`.
+    pub fn error(self, object: &Object, attempts: &Attempts) -> Error {
+        let (what, why) = match self {
+            Self::Changed(why) => ("changed", why),
+            Self::Gone => ("was deleted", "nothing is there by this name".to_owned()),
+            Self::Failed(error) => return error,
+        };
+        let tried = if attempts.failed() > 1 { format!(" ({attempts})") } else { String::new() };
+        Error::source(format!("{} {what} while it was read", object.name))
+            .because(why + &tried)
+            .with_help(
+                "run the load again when nothing writes to it, or leave it out with --exclude",
+            )
+    }
+}
+
 /// An opened location.
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
     Directory(directory::Directory),
     #[cfg(feature = "s3")]
-    S3(s3::Bucket),
+    S3(Arc<s3::Bucket>),
 }
 
 impl Store {
-    pub async fn open(location: &Location, options: &S3Options) -> Result<Self> {
+    /// Opens `location`, for at most `fetches` requests at once, each tried again as `retry` says.
+    pub async fn open(
+        location: &Location,
+        options: &S3Options,
+        retry: Retry,
+        fetches: usize,
+    ) -> Result<Self> {
         match location {
             Location::Directory(path) => {
                 Ok(Self::Directory(directory::Directory::new(path.clone())))
             }
             #[cfg(feature = "s3")]
             Location::S3 { bucket, prefix } => {
-                Ok(Self::S3(s3::Bucket::open(bucket, prefix, options).await))
+                let bucket = s3::Bucket::open(bucket, prefix, options, retry, fetches).await;
+                Ok(Self::S3(Arc::new(bucket)))
             }
             #[cfg(not(feature = "s3"))]
             Location::S3 { .. } => {
-                let _ = options;
+                let _ = (options, retry, fetches);
                 Err(Error::config("this build of sparkload reads no S3")
                     .with_help("build it with the feature `s3`"))
             }
@@ -168,26 +207,35 @@ impl Store {
         }
     }
 
-    /// Begins to read `object`, in the version that was listed.
-    pub async fn read(&self, object: &Object) -> Result<Body> {
+    /// Begins to read `object`, in the version that it names.
+    pub async fn read(&self, object: &Object) -> Result<Body, ReadError> {
         match self {
             Self::Directory(directory) => directory.read(object).await.map(Body::File),
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.read(object).await.map(Body::S3),
+            Self::S3(bucket) => bucket.read(object).await.map(Box::new).map(Body::S3),
+        }
+    }
+
+    /// The version of `object` that is there now, if any is.
+    pub async fn stat(&self, object: &Object) -> Result<Option<Object>> {
+        match self {
+            Self::Directory(directory) => directory.stat(object).await,
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => bucket.stat(object).await,
         }
     }
 }
 
-/// The bytes of an object, on their way.
+/// The bytes of one version of an object, on their way.
 pub(crate) enum Body {
     File(directory::FileBody),
     #[cfg(feature = "s3")]
-    S3(s3::ObjectBody),
+    S3(Box<s3::ObjectBody>),
 }
 
 impl Body {
-    /// The next bytes; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>> {
+    /// The next bytes; `None` at the end, when all were those of one version.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         match self {
             Self::File(body) => body.next().await,
             #[cfg(feature = "s3")]
@@ -209,7 +257,7 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
                 .with_help("give --jsonpaths a file, or s3://bucket/key")
         })?,
         Location::S3 { prefix, .. } => {
-            let store = Store::open(location, options).await?;
+            let store = Store::open(location, options, Retry::default(), 1).await?;
             let found = store.list().await?.into_iter().find(|entry| entry.key == *prefix);
             let Some(Entry { name, size, etag, .. }) = found else {
                 return Err(Error::config(format!("there is no JSONPaths file {location}"))
@@ -217,17 +265,21 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
             };
             let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
             let object = Object { id: 0, rank: 0, kind: Kind::Logs, name, size, etag, compression };
-            let mut body = store.read(&object).await?;
-            let mut bytes = Vec::new();
-            while let Some(more) = body.next().await? {
-                bytes.extend_from_slice(&more);
-            }
+            let bytes = whole(&store, &object).await;
+            let bytes =
+                bytes.map_err(|cause| cause.error(&object, &Retry::default().attempts()))?;
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
     JsonPaths::parse(&text)
 }
 
-fn changed(object: &str) -> Error {
-    Error::source(format!("{object} changed while it was read")).with_help("run the load again")
+/// All bytes of a small object.
+async fn whole(store: &Store, object: &Object) -> Result<Vec<u8>, ReadError> {
+    let mut body = store.read(object).await?;
+    let mut bytes = Vec::new();
+    while let Some(more) = body.next().await? {
+        bytes.extend_from_slice(&more);
+    }
+    Ok(bytes)
 }

@@ -19,13 +19,15 @@ pub struct Skipped {
     pub other_suffix: u64,
     /// Objects that the globs leave out.
     pub excluded: u64,
+    /// Objects that were deleted after they were listed.
+    pub gone: u64,
 }
 
 impl Skipped {
     /// All of them together.
     pub fn total(&self) -> u64 {
-        let Self { empty, folders, other_suffix, excluded } = *self;
-        empty + folders + other_suffix + excluded
+        let Self { empty, folders, other_suffix, excluded, gone } = *self;
+        empty + folders + other_suffix + excluded + gone
     }
 
     pub(crate) fn plus(self, other: Self) -> Self {
@@ -34,6 +36,7 @@ impl Skipped {
             folders: self.folders + other.folders,
             other_suffix: self.other_suffix + other.other_suffix,
             excluded: self.excluded + other.excluded,
+            gone: self.gone + other.gone,
         }
     }
 }
@@ -141,7 +144,7 @@ mod tests {
             "s3://b/log_data/empty.json",
         ];
         assert_eq!(found, expected);
-        let skipped = Skipped { empty: 0, folders: 1, other_suffix: 2, excluded: 1 };
+        let skipped = Skipped { empty: 0, folders: 1, other_suffix: 2, excluded: 1, gone: 0 };
         assert_eq!(listing.skipped, skipped);
         assert_eq!(listing.listed(), entries.len() as u64);
         assert!(Globs::new(&["[".to_owned()], &[]).is_err());

@@ -1,0 +1,292 @@
+//! S3 as a source, through Amazon's own SDK.
+//!
+//! The SDK's own retries are off: when to try again is said in one place, by [`Retry`].
+
+mod body;
+mod failure;
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{Credentials, StalledStreamProtectionConfig};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::{EncodingType, RequestPayer};
+use percent_encoding::percent_decode_str;
+use secrecy::ExposeSecret;
+
+use self::failure::{Failure, FailureKind};
+use super::pace::Pace;
+use super::{Entry, Object, ReadError, S3Options};
+use crate::error::{Error, Result};
+use crate::retry::{Attempts, Retry};
+
+pub(crate) use self::body::ObjectBody;
+
+/// The objects of a bucket whose keys start with a prefix.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    client: Client,
+    bucket: String,
+    prefix: String,
+    request_payer: Option<RequestPayer>,
+    retry: Retry,
+    pace: Pace,
+    stalled: Duration,
+}
+
+/// A request or body that gives nothing for this long is dead.
+///
+/// The SDK's own watch over stalled bodies is off: it would count the time in which a slow database holds the
+/// reader back.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Failures of one thing in a row before the user hears of it.
+const WORTH_A_WARNING: u32 = 4;
+
+impl Bucket {
+    /// Opens a bucket that is asked for at most `fetches` things at once.
+    pub async fn open(
+        bucket: &str,
+        prefix: &str,
+        options: &S3Options,
+        retry: Retry,
+        fetches: usize,
+    ) -> Self {
+        let S3Options {
+            region,
+            profile,
+            endpoint_url,
+            path_style,
+            no_sign_request,
+            request_payer,
+            credentials,
+        } = options.clone();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(profile) = profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint_url) = endpoint_url {
+            loader = loader.endpoint_url(endpoint_url);
+        }
+        if let Some(credentials) = credentials {
+            let secret = credentials.secret_access_key.expose_secret();
+            let id = credentials.access_key_id;
+            let keys = Credentials::new(id, secret, None, None, "settings");
+            loader = loader.credentials_provider(keys);
+        }
+        if no_sign_request {
+            loader = loader.no_credentials();
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        // Without this a server that takes a request and never answers would be waited for without end.
+        loader = loader.timeout_config(TimeoutConfig::builder().read_timeout(STALLED).build());
+        let shared = loader.load().await;
+        let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
+        let config = aws_sdk_s3::config::Builder::from(&shared)
+            .region(region)
+            .force_path_style(path_style)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            request_payer: request_payer.then_some(RequestPayer::Requester),
+            retry,
+            pace: Pace::new(fetches),
+            stalled: STALLED,
+        }
+    }
+
+    pub fn covers(&self, name: &str) -> bool {
+        name.starts_with(&self.name(&self.prefix))
+    }
+
+    pub async fn list(&self) -> Result<Vec<Entry>> {
+        let place = self.name(&self.prefix);
+        let mut entries = Vec::new();
+        let mut next = None;
+        loop {
+            let request = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(&self.prefix)
+                .set_continuation_token(next.clone())
+                // Keys may hold characters that XML can't.
+                .encoding_type(EncodingType::Url)
+                .set_request_payer(self.request_payer.clone());
+            let page = self
+                .ask(&mut self.retry.attempts(), || request.clone().send())
+                .await
+                .map_err(|failure| failure.error(format!("can't list {place}")))?;
+            let encoded = page.encoding_type() == Some(&EncodingType::Url);
+            for object in page.contents() {
+                let Some(key) = object.key() else { continue };
+                let key = if encoded { decode_key(key) } else { Some(key.to_owned()) };
+                let Some(key) = key else {
+                    return Err(Error::source(format!("a key under {place} is not UTF-8")));
+                };
+                entries.push(Entry {
+                    name: self.name(&key),
+                    key,
+                    size: size(object.size()),
+                    etag: object.e_tag().unwrap_or_default().to_owned(),
+                });
+            }
+            let token = page.next_continuation_token;
+            match page.is_truncated.unwrap_or(token.is_some()) {
+                false => return Ok(entries),
+                true if token.is_some() && token != next => next = token,
+                true => {
+                    return Err(Error::source(format!("can't list all of {place}"))
+                        .because("the server does not say where its listing goes on"));
+                }
+            }
+        }
+    }
+
+    pub async fn read(self: &Arc<Self>, object: &Object) -> Result<ObjectBody, ReadError> {
+        ObjectBody::open(self.clone(), object).await
+    }
+
+    /// The version of `object` that is there now, if any is.
+    pub async fn stat(&self, object: &Object) -> Result<Option<Object>> {
+        let request = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(self.key(&object.name))
+            .set_request_payer(self.request_payer.clone());
+        match self.ask(&mut self.retry.attempts(), || request.clone().send()).await {
+            Ok(found) => Ok(Some(Object {
+                size: size(found.content_length()),
+                etag: found.e_tag().unwrap_or_default().into(),
+                ..object.clone()
+            })),
+            Err(failure) if failure.status == Some(404) => Ok(None),
+            Err(failure) => Err(failure.error(format!("can't read {}", object.name))),
+        }
+    }
+
+    /// Asks for the bytes `from` on of the object called `name`, in the version `etag`.
+    async fn get(
+        &self,
+        name: &str,
+        etag: Option<String>,
+        from: u64,
+        attempts: &mut Attempts,
+    ) -> Result<GetObjectOutput, ReadError> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(self.key(name))
+            .set_if_match(etag)
+            .set_range((from > 0).then(|| format!("bytes={from}-")))
+            .set_request_payer(self.request_payer.clone());
+        self.ask(attempts, || request.clone().send()).await.map_err(|failure| {
+            match (failure.status, failure.code.as_deref()) {
+                (Some(412), _) => ReadError::Changed("another version took its place".to_owned()),
+                (Some(416), _) => ReadError::Changed("it is shorter now".to_owned()),
+                (Some(404), None | Some("NoSuchKey")) => ReadError::Gone,
+                _ => ReadError::Failed(failure.error(format!("can't read {name}"))),
+            }
+        })
+    }
+
+    /// Sends a request, again and again as long as that may help.
+    ///
+    /// Only the time until the answer begins counts for the pace: a body comes as fast as the database takes it.
+    async fn ask<T, E, F>(
+        &self,
+        attempts: &mut Attempts,
+        mut send: impl FnMut() -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, SdkError<E>>>,
+        E: StdError + ProvideErrorMetadata + 'static,
+    {
+        loop {
+            let turn = self.pace.turn().await;
+            let failure = match send().await {
+                Ok(answer) => {
+                    turn.answered();
+                    return Ok(answer);
+                }
+                Err(error) => Failure::of(error),
+            };
+            // One that was refused keeps its turn until it has waited: with the others it makes for a slower pace.
+            let turn = match failure.kind {
+                FailureKind::Lasting => return Err(failure),
+                FailureKind::Once if attempts.failed() > 0 => return Err(failure),
+                FailureKind::Once | FailureKind::Passing => None,
+                FailureKind::Throttled => {
+                    turn.refused();
+                    Some(turn)
+                }
+            };
+            if !try_again(attempts, failure.cause()).await {
+                return Err(failure.after(attempts));
+            }
+            drop(turn);
+        }
+    }
+
+    fn name(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// The key of the object called `name`.
+    fn key<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_prefix(&self.name("")).unwrap_or(name)
+    }
+}
+
+/// Waits before another attempt at what failed, if there is to be one.
+async fn try_again(attempts: &mut Attempts, cause: &str) -> bool {
+    let again = attempts.again().await;
+    match attempts.failed() {
+        WORTH_A_WARNING => tracing::warn!("the source is not reached for now: {cause}"),
+        failed => tracing::debug!(failed, cause, "a request failed"),
+    }
+    again
+}
+
+/// A size as the SDK gives it.
+fn size(size: Option<i64>) -> u64 {
+    size.unwrap_or_default().try_into().unwrap_or_default()
+}
+
+/// Undoes `encoding-type=url`: percent escapes, and `+` for a space.
+fn decode_key(key: &str) -> Option<String> {
+    let spaced = key.replace('+', " ");
+    Some(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encoded_keys_are_decoded() {
+        let cases = [
+            ("plain/key.json", Some("plain/key.json")),
+            ("a+b%2Bc%20d%25", Some("a b+c d%")),
+            ("sp%C3%A4t%01", Some("spät\u{1}")),
+            ("%C3", None),
+        ];
+        for (key, expected) in cases {
+            assert_eq!(decode_key(key).as_deref(), expected, "{key}");
+        }
+    }
+}
