@@ -296,6 +296,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::ledger::{Ledger, Plan};
     use crate::source::{Globs, Listing, Source};
     use crate::target::Target;
 
@@ -304,8 +305,9 @@ mod tests {
         let Source { songs, s3, .. } = &config.source;
         let store = Store::open(songs, s3, config.retry, config.fetches).await.unwrap();
         let globs = Globs::new(&[], &[]).unwrap();
-        let listing = Listing::new(store.list().await.unwrap(), &globs, 1);
-        let objects: Vec<_> = listing.objects.into_iter().map(Arc::new).collect();
+        let listing = Listing::new(store.list().await.unwrap(), &globs);
+        let (ledger, no_logs) = (Ledger::default(), Listing::default());
+        let objects = Plan::new(config, &ledger, &no_logs, &listing, |_, _| true).unwrap().songs;
         let (sender, mut receiver) = mpsc::channel(100);
         let budget = Budget::new(1 << 20);
         let run = Reading::new(config, store, &budget).run(&objects, sender);

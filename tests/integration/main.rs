@@ -10,6 +10,7 @@ mod ask;
 mod cli;
 mod connections;
 mod faults_postgres;
+mod faults_s3;
 mod fixtures;
 mod invariance;
 mod malformed;

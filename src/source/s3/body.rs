@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::decode::Compression;
     use crate::retry::Retry;
-    use crate::source::S3Options;
+    use crate::source::{Kind, S3Options};
     use crate::test_s3::{Fault, Operation, S3, When};
 
     const STALLED: Duration = Duration::from_millis(200);
@@ -118,7 +118,8 @@ mod tests {
         bucket.stalled = STALLED;
         let entry = bucket.list().await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);
-        let object = Object { id: 1, name, size, etag, compression: Compression::Plain };
+        let (kind, compression) = (Kind::Logs, Compression::Plain);
+        let object = Object { id: 1, rank: 0, kind, name, size, etag, compression };
         (server, bytes, Arc::new(bucket), object)
     }
 
