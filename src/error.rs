@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::time::Duration;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -101,20 +100,16 @@ impl Error {
         self.may_pass
     }
 
-    /// Adds how often, and for how long, it was tried in vain.
-    pub(crate) fn after(mut self, attempts: u32, time: Duration) -> Self {
-        if attempts > 1 {
-            let mut causes = Vec::new();
-            let mut next = StdError::source(&self);
-            while let Some(cause) = next {
-                causes.push(cause.to_string());
-                next = cause.source();
-            }
-            causes.dedup_by(|cause, before| before.ends_with(cause.as_str()));
-            let tried = format!("({attempts} attempts in {} s)", time.as_secs_f64().round());
-            self.cause = Some(format!("{} {tried}", causes.join(": ")).trim_start().into());
+    /// All causes in one text, each said once.
+    pub(crate) fn causes(&self) -> String {
+        let mut causes = Vec::new();
+        let mut next = StdError::source(self);
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
         }
-        self
+        causes.dedup_by(|cause, before| before.ends_with(cause.as_str()));
+        causes.join(": ")
     }
 
     /// Where the error comes from.

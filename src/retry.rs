@@ -36,7 +36,7 @@ impl Retry {
     }
 }
 
-/// The attempts at one thing; they show how many have failed, and for how long.
+/// The attempts at one thing.
 #[derive(Debug, Clone)]
 pub(crate) struct Attempts {
     retry: Retry,
@@ -62,27 +62,21 @@ impl Attempts {
         (self.failed < attempts && since.elapsed() + delay <= max_time).then_some(delay)
     }
 
-    /// How many attempts have failed.
-    pub fn failed(&self) -> u32 {
-        self.failed
-    }
-
-    /// How long ago the first one failed.
-    pub fn spent(&self) -> Duration {
-        self.since.map(|since| since.elapsed()).unwrap_or_default()
+    /// Adds to the `cause` of the last failure how often it was tried, if it was more than once.
+    pub fn explain(&self, cause: impl fmt::Display) -> String {
+        match (self.failed, self.since) {
+            (2.., Some(since)) => {
+                let seconds = since.elapsed().as_secs_f64();
+                format!("{cause} ({} attempts in {seconds:.1} s)", self.failed)
+            }
+            _ => cause.to_string(),
+        }
     }
 
     /// Forgets the failures: it went on.
     #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only bodies from S3 go on"))]
     pub fn succeeded(&mut self) {
         (self.failed, self.since) = (0, None);
-    }
-}
-
-impl fmt::Display for Attempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        write!(f, "{} attempts in {seconds:.1} s", self.failed)
     }
 }
 
@@ -108,8 +102,10 @@ mod tests {
         let (mut attempts, started) = (retry.attempts(), Instant::now());
         while attempts.again().await {}
         assert!((58..=60).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-        assert!(attempts.to_string().contains(" attempts in 5"), "{attempts}");
+        let explained = attempts.explain("too busy");
+        assert!(explained.starts_with(&format!("too busy ({} attempts in ", attempts.failed())));
 
-        assert_eq!(Retry { attempts: 1, ..retry }.attempts().next_delay(), None);
+        let mut once = Retry { attempts: 1, ..retry }.attempts();
+        assert_eq!((once.next_delay(), once.explain("too busy")), (None, "too busy".to_owned()));
     }
 }

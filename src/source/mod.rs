@@ -146,9 +146,8 @@ impl ReadError {
             Self::Gone => ("was deleted", "nothing is there by this name".to_owned()),
             Self::Failed(error) => return error,
         };
-        let tried = if attempts.failed() > 1 { format!(" ({attempts})") } else { String::new() };
         Error::source(format!("{} {what} while it was read", object.name))
-            .because(why + &tried)
+            .because(attempts.explain(why))
             .with_help(
                 "run the load again when nothing writes to it, or leave it out with --exclude",
             )

@@ -278,7 +278,10 @@ impl Tries<'_> {
         tracing::info!(cause, "{error}, trying again");
         match self.attempts.again().await {
             true => Ok(None),
-            false => Err(error.after(self.attempts.failed(), self.attempts.spent())),
+            false => {
+                let cause = self.attempts.explain(error.causes());
+                Err(error.because(cause))
+            }
         }
     }
 }

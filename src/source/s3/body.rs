@@ -68,7 +68,7 @@ impl ObjectBody {
     async fn go_on(&mut self, broken: String) -> Result<(), ReadError> {
         if !try_again(&mut self.attempts, &broken).await {
             let error = Error::source(format!("can't read {}", self.name))
-                .because(format!("{broken} ({})", self.attempts))
+                .because(self.attempts.explain(broken))
                 .with_help(CONNECTION);
             return Err(ReadError::Failed(error));
         }

@@ -68,11 +68,8 @@ impl Failure {
     }
 
     /// Says how often it was tried, if it was more than once.
-    pub fn after(mut self, attempts: &Attempts) -> Self {
-        if attempts.failed() > 1 {
-            self.cause = format!("{} ({attempts})", self.cause);
-        }
-        self
+    pub fn after(self, attempts: &Attempts) -> Self {
+        Self { cause: attempts.explain(&self.cause), ..self }
     }
 
     /// The error of not having done `what`.
