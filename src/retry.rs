@@ -62,6 +62,12 @@ impl Attempts {
         (self.failed < attempts && since.elapsed() + delay <= max_time).then_some(delay)
     }
 
+    /// How many attempts have failed.
+    #[cfg_attr(not(feature = "s3"), allow(dead_code, reason = "only S3 asks"))]
+    pub fn failed(&self) -> u32 {
+        self.failed
+    }
+
     /// Adds to the `cause` of the last failure how often it was tried, if it was more than once.
     pub fn explain(&self, cause: impl fmt::Display) -> String {
         match (self.failed, self.since) {

@@ -238,19 +238,20 @@ impl PostgresLoad {
     /// Clears away what is left of a load that was published, and gives the lock back.
     pub async fn end(self) {
         let mut tries = self.control().tries().await;
-        let ended = loop {
+        // Once more where the connection breaks, but not for long: the load is done.
+        for _ in 0..2 {
             let cleared = match tries.client().await {
                 Ok(client) => clear(client, &self.link.loading()).await,
                 Err(error) => Err(error),
             };
             match tries.settle(cleared).await {
                 Ok(None) => {}
-                Ok(Some(())) => break Ok(()),
-                Err(error) => break Err(error),
+                Ok(Some(())) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "can't clear away after a load");
+                    return;
+                }
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "the next load clears away what is left of this one");
         }
     }
 
@@ -373,8 +374,9 @@ async fn search(client: &Client, schema: &str) -> Result<()> {
 async fn clear(client: &Client, loading: &str) -> Result<()> {
     let what = |cause| failed(format!("can't drop the schema {loading}"), cause);
     let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(loading));
-    client.batch_execute(&drop).await.map_err(what)?;
-    client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)
+    let dropped = client.batch_execute(&drop).await;
+    client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
+    dropped.map_err(what)
 }
 
 /// Refuses a name that the server would refuse or cut.

@@ -294,7 +294,7 @@ async fn rows_are_in(config: &Config) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_may_be_stopped_and_started_during_a_load() {
-    let versions = Versions::new(20, 20_000).await;
+    let versions = Versions::new(20, 5000).await;
     let server = Postgres::start();
     let database = server.database();
     database.query(&format!("ALTER DATABASE {} SET synchronous_commit = on", database.name()));
@@ -302,7 +302,7 @@ async fn a_server_may_be_stopped_and_started_during_a_load() {
     for (version, how) in [(1, Stop::Fast), (0, Stop::Immediate)] {
         let mut config = versions.config(version, &database.url());
         config.retry = Retry { attempts: 1000, max_delay: Duration::from_millis(50), ..QUICK };
-        config.block_bytes = 20_000;
+        config.block_bytes = 10_000;
         let (load, stop) = tokio::join!(sparkload::load(&config), async {
             rows_are_in(&config).await;
             server.stop(how);
@@ -320,7 +320,7 @@ async fn a_server_may_be_stopped_and_started_during_a_load() {
     database.query(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name()));
     let mut config = versions.config(1, &database.url());
     config.retry = Retry { attempts: 1000, max_delay: Duration::from_millis(50), ..QUICK };
-    config.block_bytes = 20_000;
+    config.block_bytes = 10_000;
     let (load, ()) = tokio::join!(sparkload::load(&config), async {
         rows_are_in(&config).await;
         server.stop(Stop::Immediate);
@@ -610,7 +610,7 @@ fn ended(child: Child) -> (i32, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_program_is_gone_in_two_seconds_and_leaves_nothing_behind() {
-    let versions = Versions::new(20, 20_000).await;
+    let versions = Versions::new(20, 10_000).await;
     let database = postgres::server().database();
     let client = database.connect().await;
     sparkload::load(&versions.config(0, &database.url())).await.unwrap();

@@ -124,8 +124,16 @@ impl Postgres {
         let file = self.0.folder.join("data/postmaster.pid");
         let start = Instant::now();
         while file.exists() {
-            assert!(start.elapsed() < PATIENCE, "the server does not stop");
+            if start.elapsed() > PATIENCE {
+                let log = fs::read_to_string(self.0.folder.join("log")).unwrap_or_default();
+                panic!("the server does not stop ({how:?}):\n{log}");
+            }
             thread::sleep(Duration::from_millis(5));
+            // On some machines a server that is stopped hard now and then misses that its last child has gone.
+            if file.exists() && start.elapsed() > Duration::from_secs(1) {
+                self.0.signal("-CHLD");
+                thread::sleep(Duration::from_millis(100));
+            }
         }
     }
 
@@ -172,12 +180,13 @@ impl Postgres {
 }
 
 impl Running {
+    /// Signals the server, if it runs.
     fn signal(&self, signal: &str) {
         let state = fs::read_to_string(self.folder.join("data/postmaster.pid"));
-        let state = state.expect("the server runs");
-        let process = state.lines().next().expect("a process id");
-        let kill = Command::new("kill").args([signal, process]).status();
-        assert!(kill.is_ok_and(|status| status.success()), "the server can be signalled");
+        if let Some(process) = state.unwrap_or_default().lines().next() {
+            let kill = Command::new("kill").args([signal, process]).stderr(Stdio::null()).status();
+            kill.expect("there is a kill");
+        }
     }
 
     fn is_ready(&self) -> bool {

@@ -58,6 +58,8 @@ struct Shared {
     cuts: Vec<Cut>,
     made: usize,
     commits: usize,
+    /// How many connections there were before the cuts were named.
+    before: usize,
     /// Bytes to and from the server, by connection.
     traffic: Vec<(usize, usize)>,
     /// The server's ends of half-open connections.
@@ -85,9 +87,11 @@ impl Proxy {
     /// From now on makes these cuts, each once, and counts connections, commits and bytes anew.
     pub fn cut(&self, cuts: &[Cut]) {
         let mut shared = self.shared.lock().unwrap();
-        let Shared { tasks, .. } = std::mem::take(&mut *shared);
+        let Shared { traffic, tasks, .. } = std::mem::take(&mut *shared);
         tasks.iter().for_each(JoinHandle::abort);
         shared.cuts = cuts.to_vec();
+        // One that is about to end may still count.
+        (shared.before, shared.traffic) = (traffic.len(), traffic);
     }
 
     /// How many cuts were made.
@@ -102,7 +106,8 @@ impl Proxy {
 
     /// How many bytes went to the server and came from it, by connection.
     pub fn traffic(&self) -> Vec<(usize, usize)> {
-        self.shared.lock().unwrap().traffic.clone()
+        let shared = self.shared.lock().unwrap();
+        shared.traffic[shared.before..].to_vec()
     }
 }
 
@@ -183,7 +188,7 @@ impl Shared {
     fn sent(&mut self, number: usize, bytes: &[u8]) -> (usize, Option<How>, bool) {
         const COMMIT: &[u8] = b"COMMIT\0";
         let commit = bytes.windows(COMMIT.len()).any(|window| window == COMMIT);
-        self.commits += usize::from(commit);
+        self.commits += usize::from(commit && number >= self.before);
         let (commits, before) = (self.commits, self.traffic[number].0);
         self.traffic[number].0 += bytes.len();
         if commit && let Some(how) = self.take(number, |at| at == At::Commit(commits)) {
@@ -216,6 +221,7 @@ impl Shared {
 
     /// Takes a cut that is due.
     fn take(&mut self, number: usize, mut is_due: impl FnMut(At) -> bool) -> Option<How> {
+        let number = number.checked_sub(self.before)?;
         let at = self.cuts.iter().position(|cut| {
             cut.connection.is_none_or(|connection| connection == number) && is_due(cut.at)
         })?;
