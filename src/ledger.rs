@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::decode::Compression;
 use crate::error::{Error, Result};
 use crate::record::Format;
-use crate::report::Objects;
+use crate::report::{Objects, TableRows};
 use crate::source::{Entry, Kind, Listing, Object};
 use crate::star::Matching;
 
@@ -110,6 +110,14 @@ pub(crate) struct Run {
     pub amounts: Amounts,
 }
 
+/// What a load that was published has come to.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    pub tables: Vec<TableRows>,
+    /// The books of the run: where plays without a song are left out, only the target may know how many those are.
+    pub amounts: Amounts,
+}
+
 /// What a load reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -189,13 +197,13 @@ impl Plan {
                     plan.unchanged += 1;
                     continue;
                 }
-                if let Some(done) = finished.get(&key).filter(|done| done.is(entry)) {
-                    plan.kept.push((kind, done.clone()));
-                    continue;
-                }
                 // What an object held once has to go, even if it holds nothing now.
                 if entry.size == 0 && (mode == Mode::Full || old.is_none()) {
                     plan.empty += 1;
+                    continue;
+                }
+                if let Some(done) = finished.get(&key).filter(|done| done.is(entry)) {
+                    plan.kept.push((kind, done.clone()));
                     continue;
                 }
                 let id = old.map_or(next_object, |old| old.object_id);

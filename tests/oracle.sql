@@ -1,21 +1,33 @@
 -- The star schema, computed a second time: the oracle that a load's five star tables are compared with.
 --
--- Reads staging_events and staging_songs from the search_path and creates temporary views
+-- Reads staging_events, staging_songs and load_objects from the search_path and creates temporary views
 -- oracle_songplays, oracle_users, oracle_songs, oracle_artists and oracle_time, with the columns and
 -- types of the tables that they check. Plain PostgreSQL, 12 or later; runs in psql as it is:
 --
 --     psql -f tests/oracle.sql -c 'TABLE oracle_songplays EXCEPT TABLE songplays'
 --
 -- Written for clarity, not for speed. Every comparison and order of text is by bytes (COLLATE "C"),
--- whatever the database's collation. "The last in object order" is read off object_id, which follows the
--- object keys in a full load; after incremental loads compare with a full load of the same objects.
+-- whatever the database's collation.
+
+
+-- The records with the names of their objects: "the last" goes by those. Ids depend on the loads before.
+CREATE OR REPLACE TEMP VIEW oracle_place AS
+SELECT object_id, object
+FROM load_objects
+WHERE replaced_by IS NULL;
+
+CREATE OR REPLACE TEMP VIEW oracle_song_records AS
+SELECT * FROM staging_songs LEFT JOIN oracle_place USING (object_id);
+
+CREATE OR REPLACE TEMP VIEW oracle_events AS
+SELECT * FROM staging_events LEFT JOIN oracle_place USING (object_id);
 
 
 -- One row per song_id: its last record in (object, record) order.
 CREATE OR REPLACE TEMP VIEW oracle_catalog AS
 SELECT DISTINCT ON (song_id COLLATE "C") *
-FROM staging_songs
-ORDER BY song_id COLLATE "C", object_id DESC, record_no DESC;
+FROM oracle_song_records
+ORDER BY song_id COLLATE "C", object COLLATE "C" DESC, record_no DESC;
 
 
 CREATE OR REPLACE TEMP VIEW oracle_songs AS
@@ -32,24 +44,24 @@ SELECT DISTINCT ON (artist_id COLLATE "C")
        artist_location  AS location,
        artist_latitude  AS latitude,
        artist_longitude AS longitude
-FROM staging_songs
+FROM oracle_song_records
 ORDER BY artist_id COLLATE "C",
          num_nonnulls(nullif(artist_location COLLATE "C", ''), artist_latitude, artist_longitude) DESC,
          song_id COLLATE "C",
-         object_id DESC,
+         object COLLATE "C" DESC,
          record_no DESC;
 
 
 -- The attributes of a user are those of the latest event, whatever its page; a missing value is the lowest.
 CREATE OR REPLACE TEMP VIEW oracle_users AS
 SELECT DISTINCT ON (user_id) user_id, first_name, last_name, gender, level
-FROM staging_events
+FROM oracle_events
 WHERE user_id IS NOT NULL
 ORDER BY user_id,
          ts DESC NULLS LAST,
          session_id DESC NULLS LAST,
          item_in_session DESC NULLS LAST,
-         object_id DESC,
+         object COLLATE "C" DESC,
          record_no DESC;
 
 
@@ -62,7 +74,7 @@ SELECT object_id * 4294967296 + record_no AS songplay_id,
            + ts % 86400000 * interval '1 millisecond' AS start_time,
        user_id, level, session_id, location, user_agent,
        song, artist, length
-FROM staging_events
+FROM oracle_events
 WHERE page COLLATE "C" = 'NextSong';
 
 

@@ -26,8 +26,8 @@ use self::reading::{Budget, Reading, WasRead};
 use self::transforming::Transforming;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ledger::{Amounts, Ledger, Plan, Run, Settings};
-use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage, TableRows};
+use crate::ledger::{Amounts, Ledger, Plan, Published, Run, Settings};
+use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage};
 use crate::source::{Globs, Kind, Listing, Store};
 use crate::target::{Discarded, Load};
 
@@ -138,9 +138,9 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
     let publishing = Instant::now();
     let number = load.ledger().next_run;
     let run = run(config, &listed, &plan, was_read, &closed, number, started);
-    let tables = load.publish(&run, written).await?;
+    let published = load.publish(&run, written).await?;
     stages.push(Stage::new("publish", publishing, &[]));
-    let mut report = report(run, closed, tables, stages);
+    let mut report = report(run, closed, published, stages);
     report.dry_run = config.dry_run;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
@@ -271,12 +271,13 @@ fn run(
     }
 }
 
-fn report(run: Run, closed: Closed, tables: Vec<TableRows>, stages: Vec<Stage>) -> Report {
+fn report(run: Run, closed: Closed, published: Published, stages: Vec<Stage>) -> Report {
     let Closed { songs, logs, rejects } = closed;
+    let Published { tables, amounts: Amounts { taken, filtered, .. } } = published;
     let Amounts { records, taken: rows, rejected, .. } = songs;
     let songs = SongBooks { records, rows, rejected };
-    let Amounts { records, taken: plays, filtered, rejected, .. } = logs;
-    let events = EventBooks { records, plays, filtered, rejected };
+    let Amounts { records, rejected, .. } = logs;
+    let events = EventBooks { records, plays: taken - songs.rows, filtered, rejected };
     let Run { number: run, mode, objects, .. } = run;
     Report {
         run,

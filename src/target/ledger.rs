@@ -109,15 +109,31 @@ const COUNTED: [Table; 7] = [
     Table::StagingSongs,
 ];
 
+/// What became of the records of `run`, by the books of its objects.
+pub(super) async fn amounts(transaction: &Transaction<'_>, run: &Run) -> Result<Amounts> {
+    let what = |cause| failed("can't add up the records in load_objects", cause);
+    let row = transaction.query_one(include_str!("../sql/amounts.sql"), &[&run.number]).await;
+    let row = row.map_err(what)?;
+    let number = |column: usize| row.get::<_, i64>(column) as u64;
+    Ok(Amounts {
+        records: number(0),
+        taken: number(1),
+        filtered: number(2),
+        rejected: number(3),
+        staged: number(4),
+    })
+}
+
 /// Enters `run`, after which the tables hold `tables`.
 pub(super) async fn enter(
     transaction: &Transaction<'_>,
     run: &Run,
+    amounts: Amounts,
     tables: &[TableRows],
 ) -> Result<()> {
     let what = |cause| failed("can't enter the run in load_runs", cause);
-    let Run { number, token, mode, started, settings, objects, amounts } = run;
-    let Amounts { records, taken, filtered, rejected, staged: _ } = *amounts;
+    let Run { number, token, mode, started, settings, objects, amounts: _ } = run;
+    let Amounts { records, taken, filtered, rejected, staged: _ } = amounts;
     let (mode, now) = (mode.name(), SystemTime::now());
     let counts = [
         objects.listed,

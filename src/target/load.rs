@@ -10,8 +10,8 @@ use super::postgres::PostgresLoad;
 use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::Result;
-use crate::ledger::{Ledger, Plan, Run, Way};
-use crate::report::{Progress, RowCounts, TableRows};
+use crate::ledger::{Ledger, Plan, Published, Run, Way};
+use crate::report::{Progress, RowCounts};
 
 /// Encoded rows on their way to the target; what is reserved for them is given back when they are gone.
 pub(crate) struct Part {
@@ -111,10 +111,10 @@ impl Load {
     }
 
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then, which were `written`.
-    pub async fn publish(&self, run: &Run, written: RowCounts) -> Result<Vec<TableRows>> {
+    pub async fn publish(&self, run: &Run, written: RowCounts) -> Result<Published> {
         match self {
             Self::Postgres(load) => load.publish(run).await,
-            Self::Nowhere(_) => Ok(written.tables()),
+            Self::Nowhere(_) => Ok(Published { tables: written.tables(), amounts: run.amounts }),
         }
     }
 

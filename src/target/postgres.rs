@@ -15,8 +15,8 @@ use super::session::{Link, Session, Work, end_processes};
 use super::{Database, copy, failed, ledger, lock, quoted, shape};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, Plan, Run, Settings, Way};
-use crate::report::{Progress, RowCounts, TableRows};
+use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
+use crate::report::{Progress, RowCounts};
 
 /// A load. Dropped, it leaves the live tables as they were; the next load goes on with what it has written, or removes
 /// it.
@@ -190,8 +190,8 @@ impl PostgresLoad {
     }
 
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
-    pub async fn publish(&self, run: &Run) -> Result<Vec<TableRows>> {
-        let mut published = Vec::new();
+    pub async fn publish(&self, run: &Run) -> Result<Published> {
+        let mut published = Published::default();
         let mut tries = self.control().tries().await;
         loop {
             let attempt = match tries.client().await {
@@ -212,7 +212,7 @@ impl PostgresLoad {
         &self,
         client: &mut Client,
         run: &Run,
-        published: &mut Vec<TableRows>,
+        published: &mut Published,
     ) -> Result<()> {
         let Self { schema, link, rules, staging, publishing, .. } = self;
         // Whether an earlier attempt was committed is not known when its connection broke.

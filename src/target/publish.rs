@@ -10,7 +10,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 use super::merge::{self, Rules};
 use super::{failed, ledger, quoted};
 use crate::error::{Error, Result};
-use crate::ledger::{Mode, Run};
+use crate::ledger::{Mode, Published, Run};
 use crate::report::TableRows;
 use crate::table::Table;
 
@@ -44,20 +44,24 @@ const CONTENT: [Table; 8] = [
 pub(super) async fn publish(
     client: &mut Client,
     publication: &Publication<'_>,
-    published: &mut Vec<TableRows>,
+    published: &mut Published,
 ) -> Result<()> {
-    let Publication { schema, loading, run, .. } = publication;
+    let Publication { schema, loading, run, rules, indexed: _ } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = begin(client, schema).await.map_err(what)?;
     let tables = match run.mode {
         Mode::Full => publish_all(&transaction, publication).await?,
         Mode::Incremental => publish_changes(&transaction, publication).await?,
     };
-    ledger::enter(&transaction, run, &tables).await?;
+    let amounts = match rules.matched_only {
+        true => ledger::amounts(&transaction, run).await?,
+        false => run.amounts,
+    };
+    ledger::enter(&transaction, run, amounts, &tables).await?;
     // Nothing is to be gone on with any more, should this be the last that the load gets done.
     let done = format!("DELETE FROM {}.unfinished", quoted(loading));
     transaction.batch_execute(&done).await.map_err(what)?;
-    *published = tables;
+    *published = Published { tables, amounts };
     transaction.commit().await.map_err(what)
 }
 

@@ -7,6 +7,7 @@
 mod support;
 
 mod ask;
+mod books;
 mod cli;
 mod connections;
 mod faults_postgres;
@@ -15,6 +16,7 @@ mod fixtures;
 mod invariance;
 mod malformed;
 mod oracle;
+mod sequences;
 mod servers;
 mod sources;
 mod tables;

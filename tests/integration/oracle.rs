@@ -15,15 +15,19 @@ use crate::tables::{config, csv, fixture, load};
 const ORACLE: &str = include_str!("../oracle.sql");
 
 /// Holds every star table against the oracle's view of the staging tables.
-async fn hold_against_oracle(database: &Database, songplays: &str) {
+pub async fn hold_against_oracle(database: &Database, songplays: &str) {
     let client = database.connect().await;
     client.batch_execute(ORACLE).await.unwrap();
+    let play = format!("{songplays} AS play");
+    let time = format!(
+        "(SELECT * FROM oracle_time WHERE start_time IN (SELECT start_time FROM {play})) AS time"
+    );
     let views = [
-        ("songplays", songplays),
+        ("songplays", &*play),
         ("users", "oracle_users"),
         ("songs", "oracle_songs"),
         ("artists", "oracle_artists"),
-        ("time", "oracle_time"),
+        ("time", &*time),
     ];
     for (table, view) in views {
         let query = format!(

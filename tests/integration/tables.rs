@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use sparkload::{Config, Defaults, Report, Server, Source, Target};
+use tokio_postgres::Client;
 
 use crate::support::postgres::{self, Database};
 
@@ -36,7 +37,10 @@ pub async fn load(directory: &Path, change: impl FnOnce(&mut Config)) -> (Databa
 
 /// What `query` gives, as CSV with a header, NULL as `\N`.
 pub async fn csv(database: &Database, query: &str) -> String {
-    let client = database.connect().await;
+    csv_of(&database.connect().await, query).await
+}
+
+async fn csv_of(client: &Client, query: &str) -> String {
     let copy = format!("COPY ({query}) TO STDOUT (FORMAT csv, HEADER, NULL '\\N')");
     let bytes: Vec<_> = client.copy_out(&copy).await.unwrap().try_collect().await.unwrap();
     String::from_utf8(bytes.concat()).unwrap()
@@ -44,6 +48,10 @@ pub async fn csv(database: &Database, query: &str) -> String {
 
 /// A table as text, in the order of the expected ones.
 pub async fn table(database: &Database, name: &str) -> String {
+    table_of(&database.connect().await, name).await
+}
+
+async fn table_of(client: &Client, name: &str) -> String {
     let order = match name {
         "staging_events" | "staging_songs" => "object_id, record_no",
         "songplays" => "songplay_id",
@@ -53,7 +61,7 @@ pub async fn table(database: &Database, name: &str) -> String {
         "time" => "start_time",
         _ => panic!("no such table: {name}"),
     };
-    csv(database, &format!("SELECT * FROM {name} ORDER BY {order}")).await
+    csv_of(client, &format!("SELECT * FROM {name} ORDER BY {order}")).await
 }
 
 /// All seven tables as text.
@@ -73,6 +81,7 @@ pub async fn contents(database: &Database, base: &Path) -> Vec<(&'static str, St
         "(SELECT replace(object, '{base}/', '') FROM load_objects AS place
           WHERE place.object_id = row.object_id AND replaced_by IS NULL)"
     );
+    let client = database.connect().await;
     let mut tables = Vec::new();
     for name in STAR {
         let text = match name {
@@ -81,7 +90,7 @@ pub async fn contents(database: &Database, base: &Path) -> Vec<(&'static str, St
                     "SELECT to_jsonb(row) - 'object_id' AS record, {place} AS place FROM {name} AS row
                      ORDER BY {place} COLLATE \"C\", record_no"
                 );
-                csv(database, &query).await
+                csv_of(&client, &query).await
             }
             "songplays" => {
                 let query = format!(
@@ -90,9 +99,9 @@ pub async fn contents(database: &Database, base: &Path) -> Vec<(&'static str, St
                            FROM songplays) AS row
                      ORDER BY {place} COLLATE \"C\", record_no"
                 );
-                csv(database, &query).await
+                csv_of(&client, &query).await
             }
-            _ => table(database, name).await,
+            _ => table_of(&client, name).await,
         };
         tables.push((name, text));
     }
