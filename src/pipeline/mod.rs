@@ -131,7 +131,8 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
     load.keep(&plan).await?;
     let prepared = Stage::new("prepare", start, &[]);
 
-    let Filled { was_read, closed, written, mut stages } = fill(config, &listed, &plan, load).await?;
+    let Filled { was_read, closed, written, mut stages } =
+        fill(config, &listed, &plan, load).await?;
     stages.insert(0, prepared);
 
     config.progress.enter(Phase::Publishing);

@@ -34,6 +34,12 @@ const FRESH: [(Table, &str); 5] = [
 /// Takes note of what the records in `loading` touch.
 pub(super) async fn begin(client: &impl GenericClient, loading: &str, rules: Rules) -> Result<()> {
     let what = |cause| failed("can't find out what the load changes", cause);
+    client.batch_execute(&delta(loading, rules)).await.map_err(what)?;
+    client.batch_execute(TOUCHED).await.map_err(what)
+}
+
+/// The statements that give names to what a load brings.
+fn delta(loading: &str, rules: Rules) -> String {
     let mut prepare = String::new();
     let views = [
         ("delta_objects", Table::LoadObjects),
@@ -56,8 +62,7 @@ pub(super) async fn begin(client: &impl GenericClient, loading: &str, rules: Rul
         "CREATE TEMP TABLE merge_rules ON COMMIT DROP AS\n\
          SELECT {match_duration} AS match_duration, {matched_only} AS matched_only;\n"
     );
-    client.batch_execute(&prepare).await.map_err(what)?;
-    client.batch_execute(TOUCHED).await.map_err(what)
+    prepare
 }
 
 /// Computes the new versions of what is touched.
@@ -87,7 +92,12 @@ pub(super) struct Rebuild<'a> {
 impl Work for Rebuild<'_> {
     async fn run(&self, client: &Client) -> Result<()> {
         let Self { loading, rules } = self;
-        begin(client, loading, *rules).await?;
+        let what = |cause| failed("can't make the star of the staged records", cause);
+        client.batch_execute(&delta(loading, *rules)).await.map_err(what)?;
+        // All records are new ones: there is nothing to look for among old ones.
+        let none_old = "CREATE OR REPLACE TEMP VIEW delta_objects AS TABLE load_objects LIMIT 0";
+        client.batch_execute(none_old).await.map_err(what)?;
+        client.batch_execute(TOUCHED).await.map_err(what)?;
         compute(client).await?;
         for (table, _) in FRESH {
             let what = |cause| failed(format!("can't fill {table}"), cause);

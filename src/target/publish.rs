@@ -12,7 +12,7 @@ use super::{failed, ledger, quoted};
 use crate::error::{Error, Result};
 use crate::ledger::{Mode, Published, Run};
 use crate::report::TableRows;
-use crate::table::Table;
+use crate::table::{Kind, Table};
 
 /// What is published, and where.
 pub(super) struct Publication<'a> {
@@ -97,6 +97,7 @@ async fn publish_all(
     for rows in &mut tables {
         rows.rows = count(transaction, rows.table).await?;
     }
+    analyze(transaction, &tables).await?;
     for table in moved.into_iter().filter(|table| CONTENT.contains(table)) {
         let rows = count(transaction, table).await?;
         tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: 0 });
@@ -147,7 +148,19 @@ async fn publish_changes(
             table => tables.rows(table).saturating_sub(rows.deleted),
         };
     }
+    analyze(transaction, &changes).await?;
     Ok(in_order(changes))
+}
+
+/// Tells the planner what is in tables of which a good part is new, since the next load may come before the server
+/// finds out by itself: it would look for a few rows by reading all of them.
+async fn analyze(transaction: &Transaction<'_>, tables: &[TableRows]) -> Result<()> {
+    let is_new = |rows: &&TableRows| (rows.inserted + rows.updated + rows.deleted) * 10 > rows.rows;
+    for TableRows { table, .. } in tables.iter().filter(is_new) {
+        let what = |cause| failed(format!("can't analyze {table}"), cause);
+        transaction.batch_execute(&format!("ANALYZE {table}")).await.map_err(what)?;
+    }
+    Ok(())
 }
 
 /// Makes the live rows the new ones.
@@ -260,30 +273,44 @@ struct Change {
     live: String,
     /// The table of the new versions.
     new: String,
-    /// The table and column that tell which live rows are meant, where it is not all of them.
-    scope: Option<(String, &'static str)>,
+    scope: Scope,
+}
+
+/// Which live rows are meant.
+enum Scope {
+    All,
+    /// Those of the keys in a table.
+    Keys {
+        touched: String,
+        key: &'static str,
+    },
+    /// The records of the objects that the load has read; the old ones are in a table.
+    Records {
+        touched: String,
+    },
 }
 
 impl Change {
     /// All rows of `table` become those of the same table in `loading`.
     fn all(table: Table, schema: &str, loading: &str) -> Self {
         let (live, new) = (qualified(schema, table), qualified(loading, table));
-        Self { table, live, new, scope: None }
+        Self { table, live, new, scope: Scope::All }
     }
 
     /// The rows that an incremental load touches become those that it has computed.
     fn touched(table: Table, schema: &str) -> Self {
+        let objects = || Scope::Keys { touched: "delta_objects".to_owned(), key: "object_id" };
+        let touched = format!("touched_{table}");
         let (new, scope) = match table {
-            Table::StagingEvents => ("delta_events".to_owned(), None),
-            Table::StagingSongs => ("delta_songs".to_owned(), None),
-            Table::LoadErrors => ("delta_errors".to_owned(), None),
-            Table::LoadObjects | Table::LoadRuns => ("delta_objects".to_owned(), None),
+            Table::StagingEvents => ("delta_events".to_owned(), Scope::Records { touched }),
+            Table::StagingSongs => ("delta_songs".to_owned(), Scope::Records { touched }),
+            Table::LoadErrors => ("delta_errors".to_owned(), objects()),
+            Table::LoadObjects | Table::LoadRuns => ("delta_objects".to_owned(), objects()),
             Table::Songplays | Table::Users | Table::Songs | Table::Artists | Table::Time => {
-                (format!("fresh_{table}"), Some((format!("touched_{table}"), table.key()[0])))
+                (format!("fresh_{table}"), Scope::Keys { touched, key: table.key()[0] })
             }
         };
-        let scope = scope.unwrap_or_else(|| ("delta_objects".to_owned(), "object_id"));
-        Self { table, live: qualified(schema, table), new, scope: Some(scope) }
+        Self { table, live: qualified(schema, table), new, scope }
     }
 
     async fn run(&self, transaction: &Transaction<'_>, statement: &str) -> Result<u64> {
@@ -293,12 +320,19 @@ impl Change {
     /// Sees to it that there are as many live rows as there should be: one without a key may stand there twice, and
     /// a trigger may do what it likes.
     async fn verify(&self, transaction: &Transaction<'_>) -> Result<()> {
-        let Self { table, live, new, .. } = self;
+        let Self { table, live, new, scope } = self;
         let what = |cause| failed(format!("can't count the rows of {table}"), cause);
-        let scope = self.scope_condition("live");
-        let count = format!(
-            "SELECT (SELECT count(*) FROM {live} AS live{scope}) - (SELECT count(*) FROM {new})"
-        );
+        let meant = match scope {
+            Scope::All => live.clone(),
+            Scope::Keys { touched, key } => {
+                format!("{live} WHERE {key} IN (SELECT {key} FROM {touched})")
+            }
+            Scope::Records { .. } => format!(
+                "delta_objects CROSS JOIN LATERAL\n\
+                 (SELECT FROM {live} AS live WHERE live.object_id = delta_objects.object_id OFFSET 0) AS live"
+            ),
+        };
+        let count = format!("SELECT (SELECT count(*) FROM {meant}) - (SELECT count(*) FROM {new})");
         let surplus: i64 = transaction.query_one(&count, &[]).await.map_err(what)?.get(0);
         if surplus == 0 {
             return Ok(());
@@ -309,26 +343,24 @@ impl Change {
             .with_help("make the tables anew by `sparkload create --drop`"))
     }
 
-    /// Which live rows are meant.
-    fn scope_condition(&self, live: &str) -> String {
-        self.scope.as_ref().map_or_else(String::new, |(touched, column)| {
-            format!("\nWHERE {live}.{column} IN (SELECT {column} FROM {touched})")
-        })
-    }
-
     /// Keeps writers out, not readers.
     fn lock(&self) -> String {
         format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.live)
     }
 
     fn delete(&self) -> String {
-        let Self { live, new, .. } = self;
-        let scope = match self.scope_condition("old") {
-            scope if scope.is_empty() => "\nWHERE".to_owned(),
-            scope => scope + "\n  AND",
+        let Self { live, new, scope, .. } = self;
+        let meant = match scope {
+            Scope::All => String::new(),
+            Scope::Keys { touched, key } => {
+                format!("old.{key} IN (SELECT {key} FROM {touched})\n  AND ")
+            }
+            Scope::Records { touched } => format!(
+                "(old.object_id, old.record_no) IN (SELECT object_id, record_no FROM {touched})\n  AND "
+            ),
         };
         format!(
-            "DELETE FROM {live} AS old{scope} NOT EXISTS (SELECT FROM {new} AS new WHERE {})",
+            "DELETE FROM {live} AS old\nWHERE {meant}NOT EXISTS (SELECT FROM {new} AS new WHERE {})",
             self.same_key()
         )
     }
@@ -336,8 +368,8 @@ impl Change {
     fn update(&self) -> String {
         let Self { live, new, .. } = self;
         let set = self.list(", ", |column| format!("{column} = new.{column}"));
-        let old = self.list(", ", |column| format!("old.{column}"));
-        let changed = self.list(", ", |column| format!("new.{column}"));
+        let old = self.images("old");
+        let changed = self.images("new");
         format!(
             "UPDATE {live} AS old\nSET {set}\nFROM {new} AS new\n\
              WHERE {} AND ({old}) IS DISTINCT FROM ({changed})",
@@ -353,6 +385,17 @@ impl Change {
              WHERE NOT EXISTS (SELECT FROM {live} AS old WHERE {})",
             self.same_key()
         )
+    }
+
+    /// The columns of a row as they are compared: by what is stored, since 0 is equal to -0 but not the same.
+    fn images(&self, row: &str) -> String {
+        let columns = self.table.columns().iter().map(|column| match column.kind {
+            Kind::Double => format!("float8send({row}.{})", column.name),
+            Kind::Int | Kind::BigInt | Kind::Timestamp | Kind::Text | Kind::Key => {
+                format!("{row}.{}", column.name)
+            }
+        });
+        columns.collect::<Vec<_>>().join(", ")
     }
 
     fn same_key(&self) -> String {

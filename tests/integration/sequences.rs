@@ -1,17 +1,16 @@
 //! Any sequence of loads gives the tables of one full load of the objects as they are now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use sparkload::{Config, ErrorKind, Matching, Mode, Report};
-use tempfile::TempDir;
 
 use crate::books;
+use crate::directory::{Directory, lines};
 use crate::oracle::hold_against_oracle;
 use crate::support::postgres::{self, Database};
 use crate::tables::{contents, target};
@@ -189,48 +188,16 @@ fn is_log(object: usize) -> bool {
     OBJECTS[object].starts_with("log_data")
 }
 
-/// A directory whose files' times of change say when they were written, however fast that was.
-struct Directory {
-    folder: TempDir,
-    clock: SystemTime,
-}
-
 type Objects = BTreeMap<&'static str, Vec<u8>>;
 
-impl Directory {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), clock: SystemTime::UNIX_EPOCH }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn write(&mut self, name: &str, bytes: &[u8]) {
-        let path: PathBuf = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, bytes).unwrap();
-        self.clock += Duration::from_millis(1);
-        File::options().append(true).open(path).unwrap().set_modified(self.clock).unwrap();
-    }
-
-    fn remove(&self, name: &str) {
-        let _ = fs::remove_file(self.path().join(name));
-    }
-
-    /// Holds `objects` and nothing else.
-    fn set(&mut self, objects: &Objects) {
-        for name in OBJECTS {
-            match objects.get(name) {
-                Some(bytes) => self.write(name, bytes),
-                None => self.remove(name),
-            }
+/// Makes `directory` hold `objects` and nothing else.
+fn set(directory: &mut Directory, objects: &Objects) {
+    for name in OBJECTS {
+        match objects.get(name) {
+            Some(bytes) => directory.write(name, bytes),
+            None => directory.remove(name),
         }
     }
-}
-
-fn lines(records: &[Value]) -> Vec<u8> {
-    records.iter().map(|record| format!("{record}\n")).collect::<String>().into_bytes()
 }
 
 /// What is at the source, what of it the tables hold, and the database that is to hold it.
@@ -379,7 +346,7 @@ impl World {
             }
             hold_against_oracle(&self.database, &plays).await;
         }
-        self.reference.0.set(&self.loaded);
+        set(&mut self.reference.0, &self.loaded);
         let full = if staged { Load::FullRefresh } else { load };
         let config = self.config(self.reference.0.path(), &self.reference.1, full);
         sparkload::load(&config).await.unwrap();

@@ -4,20 +4,44 @@
 -- Reads the tables in search_path as they were before the load, and what the load brings: delta_objects,
 -- delta_songs and delta_events, with the columns of load_objects, staging_songs and staging_events.
 
+-- The old records. They are looked up object by object (OFFSET 0 sees to that): the planner takes all objects to be of
+-- one size, and would read a whole table for a few that are small.
+CREATE TEMP TABLE touched_staging_songs ON COMMIT DROP AS
+SELECT object_id, record_no, song_id, artist_id
+FROM delta_objects
+CROSS JOIN LATERAL (
+    SELECT record_no, song_id, artist_id
+    FROM staging_songs
+    WHERE staging_songs.object_id = delta_objects.object_id
+    OFFSET 0
+) AS old;
+ANALYZE touched_staging_songs;
+
+CREATE TEMP TABLE touched_staging_events ON COMMIT DROP AS
+SELECT object_id, record_no, user_id
+FROM delta_objects
+CROSS JOIN LATERAL (
+    SELECT record_no, user_id
+    FROM staging_events
+    WHERE staging_events.object_id = delta_objects.object_id
+    OFFSET 0
+) AS old;
+ANALYZE touched_staging_events;
+
 CREATE TEMP TABLE touched_songs ON COMMIT DROP AS
-SELECT song_id FROM staging_songs JOIN delta_objects USING (object_id)
+SELECT song_id FROM touched_staging_songs
 UNION
 SELECT song_id FROM delta_songs;
 ANALYZE touched_songs;
 
 CREATE TEMP TABLE touched_artists ON COMMIT DROP AS
-SELECT artist_id FROM staging_songs JOIN delta_objects USING (object_id)
+SELECT artist_id FROM touched_staging_songs
 UNION
 SELECT artist_id FROM delta_songs;
 ANALYZE touched_artists;
 
 CREATE TEMP TABLE touched_users ON COMMIT DROP AS
-SELECT user_id FROM staging_events JOIN delta_objects USING (object_id) WHERE user_id IS NOT NULL
+SELECT user_id FROM touched_staging_events WHERE user_id IS NOT NULL
 UNION
 SELECT user_id FROM delta_events WHERE user_id IS NOT NULL;
 ANALYZE touched_users;
@@ -32,7 +56,12 @@ ANALYZE touched_titles;
 CREATE TEMP TABLE touched_songplays ON COMMIT DROP AS
 SELECT songplay_id
 FROM delta_objects
-JOIN songplays ON songplay_id >= object_id << 32 AND songplay_id < (object_id + 1) << 32
+CROSS JOIN LATERAL (
+    SELECT songplay_id
+    FROM songplays
+    WHERE songplay_id >= object_id << 32 AND songplay_id < (object_id + 1) << 32
+    OFFSET 0
+) AS old
 UNION
 SELECT object_id << 32 | record_no FROM delta_events WHERE page = 'NextSong'
 UNION
