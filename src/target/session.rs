@@ -202,11 +202,11 @@ impl Session {
         let row = client.query_one(setup, &[&self.link.loading()]).await.map_err(what)?;
         let (lives, exists): (bool, bool) = (row.get(1), row.get(2));
         if self.link.begun.load(Ordering::Relaxed) {
-            if let Some(schema) = &self.locks {
-                lock::take_again(&client, schema).await?;
-            }
             if !exists || !lives {
                 return Err(self.link.lost());
+            }
+            if let Some(schema) = &self.locks {
+                lock::take_again(&client, schema).await?;
             }
         }
         Ok(client)
