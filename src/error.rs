@@ -16,8 +16,20 @@ pub struct Error {
     what: String,
     cause: Option<Box<dyn StdError + Send + Sync>>,
     help: Option<String>,
-    starts_over: bool,
-    may_pass: bool,
+    remedy: Remedy,
+}
+
+/// What a load itself can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Nothing.
+    None,
+    /// The same may go well in a while.
+    TryAgain,
+    /// Some of what was read is worth nothing any more; what is finished can be kept.
+    StartOver,
+    /// Let go of all that was written, for the target has no room.
+    MakeRoom,
 }
 
 /// Where an [`Error`] comes from.
@@ -38,14 +50,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self {
-            kind,
-            what: what.into(),
-            cause: None,
-            help: None,
-            starts_over: false,
-            may_pass: false,
-        }
+        Self { kind, what: what.into(), cause: None, help: None, remedy: Remedy::None }
     }
 
     /// A setting that can't be used; the front reports it as wrong usage.
@@ -80,24 +85,14 @@ impl Error {
         self
     }
 
-    /// Marks an error that a load gets over by starting over: some of what it has read is worth nothing any more.
-    pub(crate) fn starting_over(mut self) -> Self {
-        self.starts_over = true;
+    /// Says what the load can do about it.
+    pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.remedy = remedy;
         self
     }
 
-    pub(crate) fn starts_over(&self) -> bool {
-        self.starts_over
-    }
-
-    /// Marks an error that may be gone when the same is tried again in a while.
-    pub(crate) fn passing(mut self) -> Self {
-        self.may_pass = true;
-        self
-    }
-
-    pub(crate) fn may_pass(&self) -> bool {
-        self.may_pass
+    pub(crate) fn remedy(&self) -> Remedy {
+        self.remedy
     }
 
     /// All causes in one text, each said once.

@@ -110,8 +110,8 @@ mod tests {
         let error = error("fetchs = 3");
         assert_eq!(error.to_string(), "sparkload.toml has an unknown key `fetchs`");
         let help = error.help().unwrap();
-        assert!(help.starts_with("did you mean fetches? known are blanks-as-null, "), "{help}");
-        assert!(help.ends_with(", verbose"), "{help}");
+        assert!(help.starts_with("did you mean fetches? known are attempts, "), "{help}");
+        assert!(help.ends_with(", wait"), "{help}");
         for once in ["drop", "list", "config"] {
             assert!(!help.contains(once), "{once} is for one call alone: {help}");
         }

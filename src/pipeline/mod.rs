@@ -25,7 +25,7 @@ use self::books::{Books, Closed};
 use self::reading::{Budget, Reading, WasRead};
 use self::transforming::Transforming;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Amounts, Ledger, Plan, Published, Run, Settings};
 use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage};
 use crate::source::{Globs, Kind, Listing, Store};
@@ -63,7 +63,7 @@ pub async fn load_until(config: &Config, stop: impl Future<Output = ()>) -> Resu
     loop {
         match attempt(config, stop.as_mut()).await {
             // What is finished is kept, so that only the rest is read again.
-            Err(error) if error.starts_over() => {
+            Err(error) if error.remedy() == Remedy::StartOver => {
                 tracing::warn!("{error}, starting over");
                 if !attempts.again().await {
                     return Err(error);
@@ -93,7 +93,7 @@ async fn attempt(config: &Config, mut stop: Pin<&mut impl Future<Output = ()>>) 
             Ok(report)
         }
         Some(Err(error)) => {
-            load.give_up().await;
+            load.give_up(error.remedy()).await;
             Err(error)
         }
         None => Err(interrupted(load.discard().await)),

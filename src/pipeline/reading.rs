@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::decode::{Block, Compression, Cutter, Limits};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::report::Progress;
 use crate::retry::Retry;
 use crate::source::{Body, Object, ReadError, Store};
@@ -133,7 +133,7 @@ impl Reading {
             let cured = match error {
                 ReadError::Failed(error) => return Err(error),
                 error if came.pieces > 0 => {
-                    return Err(error.error(&object, &attempts).starting_over());
+                    return Err(error.error(&object, &attempts).with_remedy(Remedy::StartOver));
                 }
                 ReadError::Gone => None,
                 error if !attempts.again().await => return Err(error.error(&object, &attempts)),

@@ -9,7 +9,7 @@ use super::Database;
 use super::postgres::PostgresLoad;
 use crate::config::Config;
 use crate::encode::Rows;
-use crate::error::Result;
+use crate::error::{Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Way};
 use crate::report::{Progress, RowCounts};
 
@@ -126,10 +126,10 @@ impl Load {
         }
     }
 
-    /// Ends a load that failed: what it has finished stays for the next one to go on with.
-    pub async fn give_up(self) {
+    /// Ends a load that failed: what it has finished stays for the next one to go on with, unless room is to be made.
+    pub async fn give_up(self, remedy: Remedy) {
         match self {
-            Self::Postgres(load) => load.give_up().await,
+            Self::Postgres(load) => load.give_up(remedy).await,
             Self::Nowhere(_) => {}
         }
     }

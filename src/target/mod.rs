@@ -29,7 +29,7 @@ pub(crate) use database::Database;
 pub(crate) use load::{Discarded, Load, Part};
 pub use server::{Defaults, Server};
 
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 
 /// The database to load.
 #[derive(Debug, Clone)]
@@ -63,7 +63,11 @@ pub(crate) fn literal(text: &str) -> String {
 /// A statement that failed, with what the server says and what to do about it.
 pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> Error {
     let error = Error::target(what);
-    let error = if is_passing(&cause) { error.passing() } else { error };
+    let error = error.with_remedy(match cause.code().map(SqlState::code) {
+        Some("53100") => Remedy::MakeRoom,
+        _ if is_passing(&cause) => Remedy::TryAgain,
+        _ => Remedy::None,
+    });
     let Some(reply) = cause.as_db_error() else {
         let lost = is_passing(&cause);
         let error = error.because(cause);

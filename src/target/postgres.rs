@@ -14,7 +14,7 @@ use super::publish::{self, INDEXES, Publication};
 use super::session::{Link, Session, Work, end_processes};
 use super::{Database, copy, failed, ledger, lock, quoted, shape};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
 use crate::report::{Progress, RowCounts};
 
@@ -255,9 +255,14 @@ impl PostgresLoad {
         }
     }
 
-    /// Ends a load that failed: what it has finished stays for the next one to go on with, if that is anything.
-    pub async fn give_up(self) {
-        match timeout(GOODBYE, self.let_go(Rest::KeptIfUseful)).await {
+    /// Ends a load that failed: what it has finished stays for the next one to go on with, if that is
+    /// anything and the target has room.
+    pub async fn give_up(self, remedy: Remedy) {
+        let rest = match remedy {
+            Remedy::None | Remedy::TryAgain | Remedy::StartOver => Rest::KeptIfUseful,
+            Remedy::MakeRoom => Rest::Cleared,
+        };
+        match timeout(GOODBYE, self.let_go(rest)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::debug!(%error, "can't clear away after a load"),
             Err(_) => tracing::debug!("it takes too long to clear away after a load"),

@@ -16,7 +16,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::{Database, failed, lock, quoted};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::retry::{Attempts, Retry};
 
 /// How the sessions of one load reach the target, and what they share.
@@ -87,7 +87,7 @@ impl Link {
         Err(Error::target(format!("the server has lost {lost} of this load's transactions"))
             .because("it crashed, or another one took over, before they were safe")
             .with_help("run the load again")
-            .starting_over())
+            .with_remedy(Remedy::StartOver))
     }
 
     /// Whether a connection was ever made.
@@ -271,7 +271,9 @@ impl Tries<'_> {
             Err(error) => error,
         };
         self.line.settle().await;
-        if !error.may_pass() || !(self.session.link.is_reached() || is_answer(&error)) {
+        if error.remedy() != Remedy::TryAgain
+            || !(self.session.link.is_reached() || is_answer(&error))
+        {
             return Err(error);
         }
         let cause = error.source().map(ToString::to_string);
@@ -316,7 +318,7 @@ pub(super) async fn end_processes(client: &Client, processes: &[Process]) -> Res
         if Instant::now() > deadline {
             return Err(Error::target(what)
                 .because(format!("it is still there after {} s", FAREWELL.as_secs()))
-                .passing());
+                .with_remedy(Remedy::TryAgain));
         }
         sleep(Duration::from_millis(10)).await;
     }

@@ -385,17 +385,17 @@ async fn limits_of_the_server_end_a_load_with_one_clear_error() {
     sparkload::load(&versions.config(0, &database.url())).await.unwrap();
     let with = |options: &str| format!("{} options='-c {options}'", database.socket_keywords());
     let blocker = database.connect().await;
-    blocker.batch_execute("BEGIN; LOCK TABLE users").await.unwrap();
+    blocker.batch_execute("BEGIN; LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE").await.unwrap();
 
     let cases = [
-        ("statement_timeout=100ms", "can't publish ", "(SQLSTATE 57014)", "statement_timeout"),
-        ("lock_timeout=20ms", "can't publish ", "(SQLSTATE 55P03) (8 attempts in ", "lock_timeout"),
         (
             "default_transaction_read_only=on",
             "can't make a schema for a load into public",
             "(SQLSTATE 25006)",
             "primary",
         ),
+        ("statement_timeout=100ms", "can't publish ", "(SQLSTATE 57014)", "statement_timeout"),
+        ("lock_timeout=20ms", "can't publish ", "(SQLSTATE 55P03) (8 attempts in ", "lock_timeout"),
     ];
     for (option, what, cause, help) in cases {
         let error = sparkload::load(&versions.config(1, &with(option))).await.unwrap_err();
@@ -578,10 +578,10 @@ async fn an_embedded_database_in_use_is_waited_for_as_well() {
     first.await.unwrap().unwrap();
 }
 
-/// The program, loading `source` into `database`.
+/// The program, loading all of `source` into `database`.
 fn program(source: &Path, database: &Database) -> Child {
     Command::new(env!("CARGO_BIN_EXE_sparkload"))
-        .args(["load", "--quiet", "--source"])
+        .args(["load", "--full-refresh", "--quiet", "--source"])
         .arg(source)
         .args(["--target", &database.socket_keywords()])
         .env_clear()

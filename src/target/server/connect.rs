@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::{Address, SOCKET_DIRECTORIES, Server};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::target::is_passing;
 use crate::target::passfile::{self, Login};
 use crate::target::tls::SslMode;
@@ -156,7 +156,7 @@ impl Server {
     fn explain(&self, failure: Failure) -> Error {
         let help = self.help(&failure);
         let error = Error::target(format!("can't connect to {self}")).with_help(help);
-        let error = if failure.may_pass() { error.passing() } else { error };
+        let error = if failure.may_pass() { error.with_remedy(Remedy::TryAgain) } else { error };
         match failure {
             // Of tokio-postgres only the cause says something.
             Failure::Postgres(refused) if refused.as_db_error().is_some() => {
