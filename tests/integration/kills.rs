@@ -1,0 +1,223 @@
+//! The program is killed at any moment: the old state stays, and the next run makes the right one.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use fastrand::Rng;
+use sparkload::Matching;
+
+use crate::books;
+use crate::directory::{Directory, play, song};
+use crate::oracle::hold_against_oracle;
+use crate::sequences::{last_run, quiet};
+use crate::support::postgres::{self, Database};
+use crate::tables::{config, contents};
+
+/// How often the program is killed where nothing else is said.
+const KILLS: usize = 12;
+
+/// A song has so many plays in each log.
+const PLAYS: i64 = 20;
+
+/// The program, at work on `source`.
+fn start(source: &Path, database: &Database, matching: Matching) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
+    command.current_dir(source).env_clear();
+    command.args(["load", "--source", source.to_str().unwrap(), "--target", &database.url()]);
+    command.args(["--connections", "3", "--block-bytes", "4096"]);
+    if matching == Matching::TitleArtist {
+        command.args(["--match", "title-artist"]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn put_songs(source: &mut Directory, random: &mut Rng, object: i64) {
+    let songs = (0..5).map(|number| {
+        let number = object * 5 + number;
+        let artist = format!("AR{}", random.u32(..20));
+        song(&format!("SO{number}"), &artist, &format!("title {}", number + random.i64(0..3)))
+    });
+    source.put(&format!("song_data/{object:02}.json"), &songs.collect::<Vec<_>>());
+}
+
+fn put_log(source: &mut Directory, random: &mut Rng, object: i64) {
+    let plays = (0..random.i64(1..8 * PLAYS)).map(|_| {
+        play(random.i64(0..30), random.i64(0..5000), &format!("title {}", random.i64(0..120)))
+    });
+    source.put(&format!("log_data/{object:02}.json"), &plays.collect::<Vec<_>>());
+}
+
+/// Kills the program so often, at moments of the whole time that it takes.
+async fn kill(kills: usize) {
+    let mut random = Rng::with_seed(1541106106796);
+    let mut source = Directory::new();
+    (0..20).for_each(|object| put_songs(&mut source, &mut random, object));
+    (0..20).for_each(|object| put_log(&mut source, &mut random, object));
+    let (database, clean) = (postgres::server().database(), postgres::server().database());
+    // Full loads come of other settings, with which everything is read again.
+    let rules = |full_loads: usize| match full_loads % 2 {
+        0 => (Matching::TitleArtistDuration, "oracle_songplays"),
+        _ => (Matching::TitleArtist, "oracle_songplays_title_artist"),
+    };
+    let mut full_loads = 0;
+    let mut longest = [Duration::from_millis(400); 2];
+    let (mut before, mut published, mut full) = (Vec::new(), 0, true);
+    for number in 0..kills {
+        let (matching, plays) = rules(full_loads);
+        let run = last_run(&database).await;
+        let mut program = start(source.path(), &database, matching);
+        thread::sleep(longest[usize::from(full)].mul_f64(random.f64()));
+        program.kill().unwrap();
+        program.wait().unwrap();
+        if random.bool() {
+            quiet(&database).await;
+        }
+        if last_run(&database).await == run {
+            if run > 0 {
+                similar_asserts::assert_eq!(contents(&database, source.path()).await, before);
+            }
+        } else {
+            published += 1;
+        }
+
+        // The lock is free when the server has noticed.
+        let started = Instant::now();
+        let mut tries = 0;
+        loop {
+            let output = start(source.path(), &database, matching).wait_with_output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            if output.status.success() {
+                break;
+            }
+            assert!(errors.contains("another load works on the schema"), "{errors}");
+            tries += 1;
+            assert!(tries < 100, "the lock is never given back");
+        }
+        if tries == 0 {
+            let took = &mut longest[usize::from(full)];
+            *took = (*took + started.elapsed()) / 2;
+        }
+        let mut reference = config(source.path(), &clean);
+        (reference.matching, reference.full_refresh) = (matching, true);
+        sparkload::load(&reference).await.unwrap();
+        before = contents(&database, source.path()).await;
+        let expected = contents(&clean, source.path()).await;
+        similar_asserts::assert_eq!(before, expected, "after kill {number}");
+        books::balance(&database).await;
+        hold_against_oracle(&database, plays).await;
+
+        for _ in 0..random.usize(1..6) {
+            let object = random.i64(0..26);
+            match random.u8(..3) {
+                0 => put_songs(&mut source, &mut random, object),
+                _ => put_log(&mut source, &mut random, object),
+            }
+        }
+        full = random.u8(..4) == 0;
+        full_loads += usize::from(full);
+    }
+    println!("{kills} kills, {published} of them after the commit; loads took {longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_program_leaves_the_old_state_and_the_next_run_makes_the_right_one() {
+    kill(KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; `make soak` runs it"]
+async fn a_hundred_kills() {
+    kill(100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_programs_one_wins_and_the_other_names_it() {
+    let mut random = Rng::with_seed(7);
+    let mut source = Directory::new();
+    (0..20).for_each(|object| put_songs(&mut source, &mut random, object));
+    (0..20).for_each(|object| put_log(&mut source, &mut random, object));
+    let database = postgres::server().database();
+    let client = database.connect().await;
+    for round in 0..3 {
+        put_log(&mut source, &mut random, round);
+        let first = start(source.path(), &database, Matching::default());
+        let locked = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        while !client.query_one(locked, &[]).await.unwrap().get::<_, bool>(0) {}
+        let second = start(source.path(), &database, Matching::default());
+        let second = second.wait_with_output().unwrap();
+        let first = first.wait_with_output().unwrap();
+        assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+        let errors = String::from_utf8_lossy(&second.stderr);
+        if second.status.success() {
+            // The first one was done before the second one looked.
+            continue;
+        }
+        assert!(errors.contains("another load works on the schema public"), "{errors}");
+        assert!(errors.contains("sparkload, process "), "{errors}");
+    }
+    books::balance(&database).await;
+    hold_against_oracle(&database, "oracle_songplays").await;
+}
+
+/// What has to be true of every state, read in an order that would show a mixture.
+const STATE: [&str; 9] = [
+    "SELECT coalesce(sum(staged), 0)::BIGINT FROM load_objects WHERE replaced_by IS NULL AND kind = 'logs'",
+    "SELECT count(*) FROM staging_events",
+    "SELECT staging_events FROM load_runs ORDER BY run DESC LIMIT 1",
+    "SELECT coalesce(sum(taken), 0)::BIGINT FROM load_objects WHERE replaced_by IS NULL AND kind = 'logs'",
+    "SELECT count(*) FROM songplays",
+    "SELECT songplays FROM load_runs ORDER BY run DESC LIMIT 1",
+    "SELECT count(DISTINCT start_time) FROM songplays",
+    "SELECT count(*) FROM time",
+    "SELECT time FROM load_runs ORDER BY run DESC LIMIT 1",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_snapshot_is_of_one_load_while_twenty_are_published() {
+    let mut random = Rng::with_seed(11);
+    let mut source = Directory::new();
+    (0..5).for_each(|object| put_songs(&mut source, &mut random, object));
+    (0..5).for_each(|object| put_log(&mut source, &mut random, object));
+    let database = postgres::server().database();
+    let mut config = config(source.path(), &database);
+    config.matched_only = true;
+    sparkload::load(&config).await.unwrap();
+    let client = database.connect().await;
+    let (done, mut is_done) = tokio::sync::oneshot::channel::<()>();
+    let reader = tokio::spawn(async move {
+        let mut states = std::collections::BTreeSet::new();
+        while is_done.try_recv().is_err() {
+            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout = '200ms'";
+            client.batch_execute(begin).await.unwrap();
+            let mut counts = Vec::new();
+            for query in STATE {
+                counts.push(client.query_one(query, &[]).await.unwrap().get::<_, i64>(0));
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            let wrong = "SELECT count(*) FROM songplays AS play
+                         WHERE NOT EXISTS (SELECT FROM songs WHERE songs.song_id = play.song_id)
+                            OR NOT EXISTS (SELECT FROM users WHERE users.user_id = play.user_id)";
+            let wrong: i64 = client.query_one(wrong, &[]).await.unwrap().get(0);
+            client.batch_execute("COMMIT").await.unwrap();
+            let same = counts.chunks(3).all(|same| same[0] == same[1] && same[1] == same[2]);
+            assert!(
+                same && wrong == 0,
+                "a mixture of two loads: {counts:?}, {wrong} without a song or user"
+            );
+            states.insert(counts);
+        }
+        states.len()
+    });
+    for _ in 0..20 {
+        let object = random.i64(0..8);
+        put_log(&mut source, &mut random, object);
+        put_songs(&mut source, &mut random, object);
+        sparkload::load(&config).await.unwrap();
+    }
+    done.send(()).unwrap();
+    assert!(reader.await.unwrap() > 5, "the reader saw many states");
+    books::balance(&database).await;
+}
