@@ -6,11 +6,14 @@ TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sparkload/tools
 # How long `make fuzz` spends on each fuzz target.
 FUZZ_SECONDS ?= 60
 
+# How many random histories `make soak` goes through.
+SOAK_CASES ?= 200
+
 export CARGO TOOLS FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test check format lint docs dependencies fuzz bench clean
+.PHONY: help build demo test soak check format lint docs dependencies fuzz bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -25,6 +28,12 @@ demo: ## load the fixtures from an S3 server in the process into the embedded Po
 test: ## install a PostgreSQL server if the machine has none, and run all tests
 	@sh tests/postgres.sh
 	$(CARGO) test --locked
+	$(CARGO) test --locked --features failpoints --test failpoints
+
+soak: ## run the tests that take long: many loads, kills and random histories
+	@sh tests/postgres.sh
+	PROPTEST_CASES=$(SOAK_CASES) $(CARGO) test --locked --test integration -- --nocapture --test-threads 1 \
+		--include-ignored two_hundred a_hundred any_sequence any_data
 
 check: format lint test docs dependencies ## everything that CI checks
 

@@ -43,6 +43,9 @@
 //! `s3` reads from S3, `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are on by default;
 //! none is needed to load a directory into a PostgreSQL server.
 
+#[macro_use]
+mod failpoint;
+
 mod check;
 mod config;
 mod decode;

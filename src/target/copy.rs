@@ -36,6 +36,7 @@ pub(super) async fn write(
     while let Some(piece) = Piece::collect(&parts).await {
         let what = format!("can't copy rows into {}", piece.tables());
         session.once(&what, &piece).await?;
+        failpoint!("copied");
         for Rows { table, count, .. } in &piece.rows {
             progress.add_rows(*table, *count);
             written.add(*table, *count);

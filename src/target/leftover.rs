@@ -39,25 +39,30 @@ pub(super) async fn make(
     client.batch_execute(&(make + &tables + &enter)).await.map_err(what)
 }
 
-/// Looks through the schemas that loads have `left` behind; returns one that a load with these `settings` can go on
-/// with, and clears the others away.
+/// Looks through the schemas that loads have `left` behind. One that a load with these `settings` can go on with becomes
+/// `loading`, the others are cleared away; returns whether there was one.
+///
+/// The name changes so that nothing that knows the old one gets at the tables.
 pub(super) async fn take_over(
     client: &Client,
     left: Vec<String>,
+    loading: &str,
     settings: &str,
-) -> Result<Option<String>> {
+) -> Result<bool> {
     let what = |cause| failed("can't clear away what an unfinished load has left", cause);
-    let mut usable = None;
-    for loading in left {
-        let unfinished = format!("{}.unfinished", quoted(&loading));
-        if usable.is_none() && is_usable(client, &unfinished, settings).await.map_err(what)? {
-            usable = Some(loading);
-            continue;
-        }
-        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&loading));
-        client.batch_execute(&drop).await.map_err(what)?;
+    let mut taken = false;
+    for left in left {
+        let left = quoted(&left);
+        let unfinished = format!("{left}.unfinished");
+        let usable = !taken && is_usable(client, &unfinished, settings).await.map_err(what)?;
+        let then = match usable {
+            true => format!("ALTER SCHEMA {left} RENAME TO {}", quoted(loading)),
+            false => format!("DROP SCHEMA IF EXISTS {left} CASCADE"),
+        };
+        client.batch_execute(&then).await.map_err(what)?;
+        taken |= usable;
     }
-    Ok(usable)
+    Ok(taken)
 }
 
 async fn is_usable(

@@ -116,14 +116,6 @@ async fn take_left_behind(client: &Client, schema: &str) -> Result<Result<Vec<St
     Ok(Ok(taken))
 }
 
-/// Shows, instead of holding the lock alone, that the load whose private schema is `loading` lives again.
-pub(super) async fn join(client: &Client, loading: &str) -> Result<()> {
-    let what = |cause| failed(format!("can't lock the schema {loading}"), cause);
-    const JOIN: &str = "SELECT pg_advisory_lock_shared(hashtext($1), hashtext($2))";
-    client.query_one(JOIN, &[&LIVES, &loading]).await.map_err(what)?;
-    unlock(client, LIVES, loading).await
-}
-
 /// The comment by which the private schemas of loads into `schema` are known.
 pub(super) fn mark(schema: &str) -> String {
     format!("sparkload: a load into {schema} in progress")

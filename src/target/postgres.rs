@@ -100,6 +100,7 @@ impl PostgresLoad {
         self.ledger = ledger;
         self.taken_over = taken_over;
         self.link.begun(steps.done, steps.last + 1);
+        failpoint!("prepared");
         Ok(())
     }
 
@@ -107,20 +108,17 @@ impl PostgresLoad {
         let Self { schema, settings, staging, link, .. } = self;
         require_schema(client, &link.database, schema).await?;
         let left = lock::take(client, schema, patience).await?;
-        let taken_over = leftover::take_over(client, left, settings).await?;
-        if let Some(loading) = &taken_over {
-            lock::join(client, loading).await?;
-            link.take_over(loading.clone());
-        } else {
+        failpoint!("locked");
+        let loading = &link.loading;
+        let taken_over = leftover::take_over(client, left, loading, settings).await?;
+        if !taken_over {
             let settings = staging.then_some(settings.as_str());
-            leftover::make(client, schema, &link.loading(), settings).await?;
+            leftover::make(client, schema, loading, settings).await?;
         }
-        let loading = link.loading();
-        shape::check(client, schema, &loading).await?;
+        shape::check(client, schema, loading).await?;
         search(client, schema).await?;
         let mut ledger = ledger::read(client, schema).await?;
-        search(client, &loading).await?;
-        let taken_over = taken_over.is_some();
+        search(client, loading).await?;
         if taken_over {
             ledger::read_finished(client, &mut ledger).await?;
         }
@@ -142,7 +140,9 @@ impl PostgresLoad {
             return Ok(());
         }
         let keep = Keep { plan, run: self.ledger.next_run };
-        self.control().once("can't go on with an unfinished load", &keep).await
+        self.control().once("can't go on with an unfinished load", &keep).await?;
+        failpoint!("kept");
+        Ok(())
     }
 
     /// Writes all of `parts`, over every connection, until no more can come; returns how many rows went where.
@@ -158,16 +158,18 @@ impl PostgresLoad {
 
     /// Makes the new rows ready to be published, when all are in.
     pub async fn complete(&self, way: Way) -> Result<()> {
+        failpoint!("written");
         match way {
-            Way::Direct if !self.staging => self.run_all(&[KEYS, ANALYZE]).await,
-            Way::Direct => self.run_all(&[KEYS, INDEXES, ANALYZE]).await,
-            Way::Merge => self.run_all(&[ANALYZE]).await,
-            Way::Rebuild => {
-                self.run_all(&[KEYS, INDEXES, ANALYZE]).await?;
-                let rebuild = Rebuild { loading: &self.link.loading(), rules: self.rules };
-                self.control().once("can't make the star of the staged rows", &rebuild).await
-            }
+            Way::Direct if !self.staging => self.run_all(&[KEYS, ANALYZE]).await?,
+            Way::Direct | Way::Rebuild => self.run_all(&[KEYS, INDEXES, ANALYZE]).await?,
+            Way::Merge => self.run_all(&[ANALYZE]).await?,
         }
+        if way == Way::Rebuild {
+            let rebuild = Rebuild { loading: &self.link.loading, rules: self.rules };
+            self.control().once("can't make the star of the staged rows", &rebuild).await?;
+        }
+        failpoint!("completed");
+        Ok(())
     }
 
     /// Runs the statements of each script on all connections, each as soon as one is free.
@@ -221,7 +223,7 @@ impl PostgresLoad {
         }
         link.require_all_steps(client).await?;
         publishing.get_or_init(|| run.clone());
-        let loading = &link.loading();
+        let loading = &link.loading;
         let publication = Publication { schema, loading, run, rules: *rules, indexed: *staging };
         publish::publish(client, &publication, published).await
     }
@@ -241,7 +243,7 @@ impl PostgresLoad {
         // Once more where the connection breaks, but not for long: the load is done.
         for _ in 0..2 {
             let cleared = match tries.client().await {
-                Ok(client) => clear(client, &self.link.loading()).await,
+                Ok(client) => clear(client, &self.link.loading).await,
                 Err(error) => Err(error),
             };
             match tries.settle(cleared).await {
@@ -310,10 +312,10 @@ impl PostgresLoad {
         if let Some(run) = publishing.get()
             && ledger::has(&client, &schema, run).await?
         {
-            clear(&client, &link.loading()).await?;
+            clear(&client, &link.loading).await?;
             return Ok(Discarded::Published);
         }
-        let loading = link.loading();
+        let loading = link.loading.clone();
         if rest == Rest::KeptIfUseful && leftover::is_worth_keeping(&client, &loading).await? {
             tracing::info!(
                 schema = loading,

@@ -49,6 +49,7 @@ pub(super) async fn publish(
     let Publication { schema, loading, run, rules, indexed: _ } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = begin(client, schema).await.map_err(what)?;
+    failpoint!("begun");
     let tables = match run.mode {
         Mode::Full => publish_all(&transaction, publication).await?,
         Mode::Incremental => publish_changes(&transaction, publication).await?,
@@ -58,11 +59,15 @@ pub(super) async fn publish(
         false => run.amounts,
     };
     ledger::enter(&transaction, run, amounts, &tables).await?;
+    failpoint!("entered");
     // Nothing is to be gone on with any more, should this be the last that the load gets done.
     let done = format!("DELETE FROM {}.unfinished", quoted(loading));
     transaction.batch_execute(&done).await.map_err(what)?;
     *published = Published { tables, amounts };
-    transaction.commit().await.map_err(what)
+    failpoint!("cleared");
+    transaction.commit().await.map_err(what)?;
+    failpoint!("committed");
+    Ok(())
 }
 
 /// Makes the live tables equal to the new ones.
@@ -77,6 +82,7 @@ async fn publish_all(
     for change in &kept {
         change.run(transaction, &change.lock()).await?;
     }
+    failpoint!("all locked");
     if let Some(change) = kept.iter().find(|change| change.table == Table::LoadObjects) {
         let old = format!(
             "UPDATE load_objects SET replaced_by = {}\nWHERE replaced_by IS NULL",
@@ -86,7 +92,9 @@ async fn publish_all(
         change.run(transaction, &change.insert()).await?;
     }
     let content: Vec<_> = kept.iter().filter(|change| CONTENT.contains(&change.table)).collect();
+    failpoint!("all objects entered");
     let mut tables = apply(transaction, &content).await?;
+    failpoint!("all applied");
     for change in &content {
         change.verify(transaction).await?;
     }
@@ -98,6 +106,7 @@ async fn publish_all(
         rows.rows = count(transaction, rows.table).await?;
     }
     analyze(transaction, &tables).await?;
+    failpoint!("all verified");
     for table in moved.into_iter().filter(|table| CONTENT.contains(table)) {
         let rows = count(transaction, table).await?;
         tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: 0 });
@@ -116,7 +125,9 @@ async fn publish_changes(
         let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
         execute(transaction, table, &lock).await?;
     }
+    failpoint!("changes locked");
     merge::begin(transaction, loading, *rules).await?;
+    failpoint!("changes found");
 
     // The records first: what the star becomes is read off them.
     let change = |table| Change::touched(table, schema);
@@ -131,12 +142,15 @@ async fn publish_changes(
     );
     objects.run(transaction, &old).await?;
     objects.run(transaction, &objects.insert()).await?;
+    failpoint!("records applied");
 
     merge::compute(transaction).await?;
+    failpoint!("star computed");
     let star =
         [Table::Artists, Table::Songs, Table::Users, Table::Time, Table::Songplays].map(change);
     let star: Vec<_> = star.iter().collect();
     changes.extend(apply(transaction, &star).await?);
+    failpoint!("star applied");
     for change in records.iter().chain(&star) {
         change.verify(transaction).await?;
     }
@@ -149,6 +163,7 @@ async fn publish_changes(
         };
     }
     analyze(transaction, &changes).await?;
+    failpoint!("changes verified");
     Ok(in_order(changes))
 }
 

@@ -6,8 +6,8 @@
 //! transaction is open, and leaves the work be once that was committed.
 
 use std::error::Error as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -23,7 +23,7 @@ use crate::retry::{Attempts, Retry};
 pub(super) struct Link {
     pub database: Database,
     /// The private schema, which holds the new tables until they are published.
-    loading: RwLock<String>,
+    pub loading: String,
     retry: Retry,
     next_step: AtomicI64,
     /// How many steps are done.
@@ -38,23 +38,13 @@ impl Link {
     pub fn new(database: Database, loading: String, retry: Retry) -> Self {
         Self {
             database,
-            loading: RwLock::new(loading),
+            loading,
             retry,
             next_step: AtomicI64::new(1),
             done: AtomicI64::new(0),
             reached: AtomicBool::new(false),
             begun: AtomicBool::new(false),
         }
-    }
-
-    /// The private schema's name.
-    pub fn loading(&self) -> String {
-        self.loading.read().expect("no one panics while it writes a name").clone()
-    }
-
-    /// Goes on in the private schema of a load that has died.
-    pub fn take_over(&self, loading: String) {
-        *self.loading.write().expect("no one panics while it writes a name") = loading;
     }
 
     /// From now on each new connection must find the private schema; so many steps are `done` in it, and those from
@@ -78,7 +68,7 @@ impl Link {
     /// It has not.
     pub async fn require_all_steps(&self, client: &Client) -> Result<()> {
         let what = |cause| failed("can't count the steps of the load", cause);
-        let query = format!("SELECT count(*) FROM {}.steps", quoted(&self.loading()));
+        let query = format!("SELECT count(*) FROM {}.steps", quoted(&self.loading));
         let found: i64 = client.query_one(&query, &[]).await.map_err(what)?.get(0);
         let lost = self.done.load(Ordering::Relaxed) - found;
         if lost == 0 {
@@ -97,7 +87,7 @@ impl Link {
 
     /// The private schema has gone, or is about to.
     fn lost(&self) -> Error {
-        Error::target(format!("the schema {} of this load is gone", self.loading()))
+        Error::target(format!("the schema {} of this load is gone", self.loading))
             .because(
                 "another load cleared it away while this one had no connection, or the server lost it",
             )
@@ -199,7 +189,7 @@ impl Session {
         line.processes.drain(..line.processes.len().saturating_sub(1));
 
         let setup = include_str!("../sql/session.sql");
-        let row = client.query_one(setup, &[&self.link.loading()]).await.map_err(what)?;
+        let row = client.query_one(setup, &[&self.link.loading]).await.map_err(what)?;
         let (lives, exists): (bool, bool) = (row.get(1), row.get(2));
         if self.link.begun.load(Ordering::Relaxed) {
             if !exists || !lives {

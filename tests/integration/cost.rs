@@ -12,13 +12,13 @@ use crate::tables::target;
 const LARGE: [&str; 6] =
     ["staging_events", "staging_songs", "songplays", "time", "songs", "artists"];
 
-fn config(source: &Directory, database: &Database) -> Config {
+pub fn config(source: &Directory, database: &Database) -> Config {
     let source = Source::at(source.path().to_str().unwrap()).unwrap();
     Config::new(source, target(&database.socket_keywords()))
 }
 
 /// Some songs, and twenty plays of each by fifty users, in ten objects of either kind.
-fn fill(source: &mut Directory, songs: i64) {
+pub fn fill(source: &mut Directory, songs: i64) {
     for object in 0..10 {
         let numbers = || (object * songs / 10)..((object + 1) * songs / 10);
         let records = numbers().map(|number| {
@@ -39,13 +39,13 @@ fn fill(source: &mut Directory, songs: i64) {
     }
 }
 
-/// The rows of each large table that were read so far, to the last of them.
-async fn rows_read(database: &Database) -> Vec<(String, i64)> {
+/// The rows of each table that were read so far, to the last of them.
+pub async fn rows_read(database: &Database) -> Vec<(String, i64)> {
     quiet(database).await;
     let client = database.connect().await;
     let query = "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0)
-                 FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname = ANY ($1) ORDER BY 1";
-    let rows = client.query(query, &[&LARGE.map(str::to_owned).to_vec()]).await.unwrap();
+                 FROM pg_stat_user_tables WHERE schemaname = 'public' ORDER BY 1";
+    let rows = client.query(query, &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
@@ -85,6 +85,7 @@ async fn cost(
         .into_iter()
         .zip(after)
         .map(|((table, before), (_, after))| (table, after - before))
+        .filter(|(table, _)| LARGE.contains(&&**table))
         .collect()
 }
 
@@ -98,7 +99,7 @@ fn compare(few: &[(String, i64)], many: &[(String, i64)]) {
 }
 
 const FEW: i64 = 500;
-const MANY: i64 = 5000;
+pub const MANY: i64 = 5000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cost_of_a_changed_object_does_not_grow_with_the_bucket() {

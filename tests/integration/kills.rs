@@ -68,7 +68,7 @@ async fn kill(kills: usize) {
         let (matching, plays) = rules(full_loads);
         let run = last_run(&database).await;
         let mut program = start(source.path(), &database, matching);
-        thread::sleep(longest[usize::from(full)].mul_f64(random.f64()));
+        thread::sleep(longest[usize::from(full)].mul_f64(random.f64() * 1.2));
         program.kill().unwrap();
         program.wait().unwrap();
         if random.bool() {
@@ -97,7 +97,7 @@ async fn kill(kills: usize) {
         }
         if tries == 0 {
             let took = &mut longest[usize::from(full)];
-            *took = (*took + started.elapsed()) / 2;
+            *took = started.elapsed().max(took.mul_f64(0.9));
         }
         let mut reference = config(source.path(), &clean);
         (reference.matching, reference.full_refresh) = (matching, true);

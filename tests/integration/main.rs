@@ -23,6 +23,7 @@ mod oracle;
 mod resume;
 mod sequences;
 mod servers;
+mod soak;
 mod sources;
 mod tables;
 mod targets;
