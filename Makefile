@@ -33,7 +33,7 @@ test: ## install a PostgreSQL server if the machine has none, and run all tests
 soak: ## run the tests that take long: many loads, kills and random histories
 	@sh tests/postgres.sh
 	PROPTEST_CASES=$(SOAK_CASES) $(CARGO) test --locked --test integration -- --nocapture --test-threads 1 \
-		--include-ignored two_hundred a_hundred any_sequence any_data
+		--include-ignored two_hundred a_hundred any_sequence
 
 check: format lint test docs dependencies ## everything that CI checks
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
 use crate::encode::Rows;
 use crate::record::{EventReader, Format, Reject, SongReader};
-use crate::source::{Kind, Object};
+use crate::source::{self, Object};
 use crate::star::{Catalog, Matching};
 use crate::table::Table;
 use crate::table::load_errors::LoadError;
@@ -127,7 +127,7 @@ fn whole(record: &[u8]) -> Piece {
     let object = Object {
         id: 1,
         rank: 0,
-        kind: Kind::Logs,
+        kind: source::Kind::Logs,
         name: Arc::from("object"),
         size: record.len() as u64,
         etag: Arc::from("etag"),

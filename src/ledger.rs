@@ -216,10 +216,12 @@ impl Plan {
                 }
             }
         }
-        if mode == Mode::Full && settings.is_some() && !config.full_refresh && config.staging {
-            if let Some((_, name)) = left.keys().min_by(|(_, a), (_, b)| a.cmp(b)) {
-                return Err(other_settings(name, left.len()));
-            }
+        let may_drop = config.full_refresh || !config.staging;
+        if mode == Mode::Full
+            && !may_drop
+            && let Some((_, name)) = left.keys().min_by(|(_, a), (_, b)| a.cmp(b))
+        {
+            return Err(other_settings(name, left.len()));
         }
         for (kind, listing) in [(Kind::Logs, logs), (Kind::Songs, songs)] {
             for name in &listing.passed_over {

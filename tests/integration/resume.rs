@@ -306,6 +306,10 @@ async fn rows_that_a_dead_load_commits_late_do_not_get_in() {
     let commit = async {
         scene.held().await;
         late.batch_execute("COMMIT").await.unwrap();
+        scene.held().await;
+        let more =
+            late.batch_execute("INSERT INTO staging_events (object_id, record_no) VALUES (1, 9)");
+        more.await.unwrap_err();
         scene.holder.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
     };
     let (kept_and_read, ()) = tokio::join!(scene.load(&config), commit);

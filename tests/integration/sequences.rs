@@ -119,7 +119,12 @@ fn event() -> impl Strategy<Value = Value> {
         prop_oneof![3 => (0..2i32).prop_map(|number| json!(number)), 1 => Just(json!(null))];
     let ts = prop_oneof![
         8 => (0..4i64).prop_map(|step| json!(1_541_106_106_796 + step * 86_399_999)),
-        1 => Just(json!(-1)),
+        1 => prop_oneof![
+            Just(json!(-1)),
+            Just(json!(-62_135_596_800_001_i64)),
+            Just(json!(-210_866_803_200_000_i64)),
+            Just(json!(9_224_318_015_999_999_i64)),
+        ],
         1 => Just(json!(null)),
     ];
     let levels = prop_oneof![Just("free"), Just("paid")];

@@ -7,7 +7,7 @@ FROM (
     SELECT object_id,
            (SELECT count(*)
             FROM songplays
-            WHERE songplay_id >= object_id << 32 AND songplay_id < (object_id + 1) << 32) AS plays
+            WHERE songplay_id BETWEEN object_id << 32 AND object_id << 32 | 4294967295) AS plays
     FROM (SELECT DISTINCT songplay_id >> 32 AS object_id FROM touched_songplays) AS touched
 ) AS counted
 WHERE load_objects.object_id = counted.object_id

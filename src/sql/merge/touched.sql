@@ -59,7 +59,7 @@ FROM delta_objects
 CROSS JOIN LATERAL (
     SELECT songplay_id
     FROM songplays
-    WHERE songplay_id >= object_id << 32 AND songplay_id < (object_id + 1) << 32
+    WHERE songplay_id BETWEEN object_id << 32 AND object_id << 32 | 4294967295
     OFFSET 0
 ) AS old
 UNION
