@@ -3,6 +3,7 @@
 //! A load that stages its records can be gone on with: the ledger of what it had read to the end is among its tables,
 //! and the star can be made of staged rows.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
 use super::session::Work;
@@ -49,15 +50,25 @@ pub(super) async fn take_over(
     loading: &str,
     settings: &str,
 ) -> Result<bool> {
-    let what = |cause| failed("can't clear away what an unfinished load has left", cause);
+    let what = |cause: tokio_postgres::Error| {
+        let is_others = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let error = failed("can't clear away what an unfinished load has left", cause);
+        match is_others {
+            true => {
+                error.with_help("load as the role that began that one, or have its schema dropped")
+            }
+            false => error,
+        }
+    };
     let mut taken = false;
     for left in left {
-        let left = quoted(&left);
-        let unfinished = format!("{left}.unfinished");
+        let unfinished = format!("{}.unfinished", quoted(&left));
         let usable = !taken && is_usable(client, &unfinished, settings).await.map_err(what)?;
         let then = match usable {
-            true => format!("ALTER SCHEMA {left} RENAME TO {}", quoted(loading)),
-            false => format!("DROP SCHEMA IF EXISTS {left} CASCADE"),
+            // Made before the connection broke.
+            true if left == loading => String::new(),
+            true => format!("ALTER SCHEMA {} RENAME TO {}", quoted(&left), quoted(loading)),
+            false => format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(&left)),
         };
         client.batch_execute(&then).await.map_err(what)?;
         taken |= usable;

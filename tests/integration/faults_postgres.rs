@@ -405,6 +405,10 @@ async fn limits_of_the_server_end_a_load_with_one_clear_error() {
         versions.hold_still(0, &client, option).await;
     }
 
+    client
+        .batch_execute(&format!("DROP SCHEMA {} CASCADE", left_behind(&client).await))
+        .await
+        .unwrap();
     let role = format!("reader_{}", database.name());
     client
         .batch_execute(&format!(

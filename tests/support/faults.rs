@@ -21,6 +21,8 @@ pub enum Fault {
     Refuse(u16, &'static str),
     /// S3's answer to a reader that is too fast: what exceeds so many requests in 100 ms is refused.
     SlowDown(u32),
+    /// The answer comes so much later.
+    Delay(Duration),
     /// The connection is closed without an answer.
     Reset,
     /// The connection is closed after so many bytes of the body.
@@ -171,6 +173,7 @@ impl Server {
         match &fault {
             Fault::Refuse(status, code) => return Ok(refusal(*status, code)),
             Fault::SlowDown(_) => return Ok(refusal(503, "SlowDown")),
+            Fault::Delay(delay) => tokio::time::sleep(*delay).await,
             Fault::Reset => return Err(HttpError::new("reset".into())),
             Fault::Remove => remove(),
             Fault::Replace(bytes) => replace(bytes),
