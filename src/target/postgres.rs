@@ -136,11 +136,10 @@ impl PostgresLoad {
 
     /// Keeps what `plan` keeps of an unfinished load, and drops the rest.
     pub async fn keep(&self, plan: &Plan) -> Result<()> {
-        if !self.taken_over {
-            return Ok(());
+        if self.taken_over {
+            let keep = Keep { plan, run: self.ledger.next_run };
+            self.control().once("can't go on with an unfinished load", &keep).await?;
         }
-        let keep = Keep { plan, run: self.ledger.next_run };
-        self.control().once("can't go on with an unfinished load", &keep).await?;
         failpoint!("kept");
         Ok(())
     }
