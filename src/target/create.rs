@@ -59,6 +59,8 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     );
     transaction.batch_execute(&finish).await.map_err(what)?;
     transaction.commit().await.map_err(what)?;
+    // The server would give the lock back by itself, but only when it has noticed that we are gone.
+    client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
     Ok(moved)
 }
 

@@ -106,7 +106,6 @@ async fn the_cost_of_a_changed_object_does_not_grow_with_the_bucket() {
     let nothing = async |_: &Database, _: &mut Directory| {};
     let few = cost(FEW, nothing).await;
     let many = cost(MANY, nothing).await;
-    println!("{few:?}\n{many:?}");
     compare(&few, &many);
 
     // Tables that were made beforehand were never looked at by the server.
@@ -115,7 +114,6 @@ async fn the_cost_of_a_changed_object_does_not_grow_with_the_bucket() {
         sparkload::create(&target, "public", Existing::Keep).await.unwrap();
     };
     let many = cost(MANY, create).await;
-    println!("{many:?}");
     compare(&few, &many);
 
     // Nor were tables that have grown since.
@@ -124,6 +122,5 @@ async fn the_cost_of_a_changed_object_does_not_grow_with_the_bucket() {
         sparkload::load(&config(source, database)).await.unwrap();
     };
     let many = cost(MANY, grow).await;
-    println!("{many:?}");
     compare(&few, &many);
 }

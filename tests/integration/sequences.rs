@@ -416,6 +416,7 @@ fn any_sequence_of_loads_gives_the_tables_of_one_full_load() {
     let mut runner = TestRunner::new(ProptestConfig {
         cases,
         max_shrink_time: 120_000,
+        failure_persistence: None,
         ..ProptestConfig::default()
     });
     let result = runner.run(&data, |((songs, events, rules), steps)| {

@@ -233,3 +233,17 @@ async fn the_embedded_database_gives_the_tables_of_a_server() {
     let embedded = sparkload::query(&target, "public", digest).await.unwrap();
     assert_eq!(embedded.rows, database.query(digest));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_may_follow_at_once_on_what_creates_the_tables() {
+    let database = postgres::server().database();
+    let mut config = config(&fixture("dirty"), &database);
+    // The fastest way in.
+    config.target = target(&database.socket_keywords());
+    for _ in 0..15 {
+        sparkload::create(&config.target, "public", Existing::Drop).await.unwrap();
+        // Too many rejects, but not another load.
+        let error = sparkload::load(&config).await.unwrap_err();
+        assert_eq!(error.kind(), sparkload::ErrorKind::Data, "{error}");
+    }
+}
