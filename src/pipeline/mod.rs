@@ -123,10 +123,15 @@ fn interrupted(discarded: Discarded) -> Error {
 /// The whole of a load: begins, fills and publishes it.
 async fn work(config: &Config, load: &mut Load) -> Result<Report> {
     let (start, started) = (Instant::now(), SystemTime::now());
-    // Should the listing fail, the load has begun all the same, and is to be ended.
-    let listing = async { Ok(list(config).await) };
-    let (listed, ()) = try_join!(listing, load.begin(config.wait))?;
-    let listed = listed?;
+    let listed = match config.wait {
+        // Should the listing fail, the load has begun all the same, and is to be ended.
+        None => try_join!(async { Ok(list(config).await) }, load.begin(None))?.0?,
+        // What was listed before the load that is waited for was done would be out of date.
+        Some(wait) => {
+            load.begin(Some(wait)).await?;
+            list(config).await?
+        }
+    };
     let plan = listed.plan(config, load.ledger())?;
     load.keep(&plan).await?;
     let prepared = Stage::new("prepare", start, &[]);

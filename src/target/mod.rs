@@ -94,8 +94,8 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
 fn help(code: &str) -> Option<&'static str> {
     Some(match code {
         "42501" => {
-            "the role needs CREATE on the database and the schema, and SELECT, INSERT, UPDATE and DELETE on \
-             tables that are there"
+            "the role needs CREATE and TEMPORARY on the database, CREATE on the schema, and SELECT, INSERT, UPDATE \
+             and DELETE on tables that are there"
         }
         // A column that is missing, or of another type.
         "42703" | "42804" | "42883" => {
