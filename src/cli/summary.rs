@@ -187,11 +187,13 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
         writeln!(out, " {} {line}", style(format!("{name:<7}")).bold())?;
     }
     if gone > 0 {
-        let rows = match report.mode {
-            Mode::Full => "their rows are dropped",
-            Mode::Incremental => "their rows stay until --full-refresh",
+        let then = match report.mode {
+            Mode::Full => "dropped",
+            Mode::Incremental => "kept until --full-refresh",
         };
-        let gone = format!("{} not there any more; {rows}", counted(gone, "loaded object"));
+        let are = if gone == 1 { "is" } else { "are" };
+        let gone = counted(gone, "loaded object");
+        let gone = format!("{gone} {are} not there any more; the rows are {then}");
         writeln!(out, " {} {gone}", style("gone   ").yellow().bold())?;
     }
     Ok(())

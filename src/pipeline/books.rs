@@ -10,9 +10,9 @@ use super::reading::WasRead;
 use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::{Error, Result};
-use crate::ledger::{Amounts, Plan, Version, Way};
+use crate::ledger::{Amounts, Plan, Published, Run, Version, Way};
 use crate::record::Reject;
-use crate::report::{Progress, RowCounts};
+use crate::report::{EventBooks, Progress, Report, RowCounts, SongBooks, Stage};
 use crate::source::{Kind, Object};
 use crate::table::Table;
 use crate::table::load_errors::LoadError;
@@ -223,10 +223,29 @@ impl Books {
 
 /// What became of the records of a load.
 pub(super) struct Closed {
-    pub songs: Amounts,
-    pub logs: Amounts,
+    songs: Amounts,
+    logs: Amounts,
     /// The first ones.
-    pub rejects: Vec<Reject>,
+    rejects: Vec<Reject>,
+}
+
+impl Closed {
+    pub fn amounts(&self) -> Amounts {
+        self.songs.plus(self.logs)
+    }
+
+    /// The report of the load, but for how long it took.
+    pub fn report(self, run: Run, published: Published, stages: Vec<Stage>) -> Report {
+        let Self { songs, logs, rejects } = self;
+        let Published { tables, amounts: Amounts { taken, filtered, .. } } = published;
+        let Amounts { records, taken: rows, rejected, .. } = songs;
+        let songs = SongBooks { records, rows, rejected };
+        let Amounts { records, rejected, .. } = logs;
+        let events = EventBooks { records, plays: taken - songs.rows, filtered, rejected };
+        let Run { number: run, mode, objects, .. } = run;
+        let (seconds, dry_run) = (0.0, false);
+        Report { run, mode, objects, songs, events, tables, stages, rejects, seconds, dry_run }
+    }
 }
 
 fn unbalanced(object: &str, amounts: Amounts) -> Error {
@@ -235,7 +254,7 @@ fn unbalanced(object: &str, amounts: Amounts) -> Error {
 }
 
 /// The time of day, as far as it can be stored.
-pub(super) fn now() -> Moment {
+fn now() -> Moment {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Moment::from_unix_ms(since.as_millis() as i64).unwrap_or_default()
 }

@@ -11,6 +11,7 @@
 
 mod books;
 mod cpu;
+mod listing;
 mod reading;
 mod transforming;
 
@@ -22,13 +23,13 @@ use tokio::sync::mpsc;
 use tokio::{select, try_join};
 
 use self::books::{Books, Closed};
+use self::listing::{Listed, list};
 use self::reading::{Budget, Reading, WasRead};
 use self::transforming::Transforming;
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
-use crate::ledger::{Amounts, Ledger, Plan, Published, Run, Settings};
-use crate::report::{EventBooks, Objects, Phase, Report, RowCounts, SongBooks, Stage};
-use crate::source::{Globs, Kind, Listing, Store};
+use crate::ledger::{Plan, Run, Settings};
+use crate::report::{Phase, Report, RowCounts, Stage};
 use crate::target::{Discarded, Load};
 
 /// Loads the songs and logs of a source into the star schema of a target.
@@ -142,11 +143,18 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
 
     config.progress.enter(Phase::Publishing);
     let publishing = Instant::now();
-    let number = load.ledger().next_run;
-    let run = run(config, &listed, &plan, was_read, &closed, number, started);
+    let run = Run {
+        number: load.ledger().next_run,
+        token: format!("{:016x}", fastrand::u64(..)),
+        mode: plan.mode,
+        started,
+        settings: Settings::of(config).text(),
+        objects: listed.objects(&plan, was_read),
+        amounts: closed.amounts(),
+    };
     let published = load.publish(&run, written).await?;
     stages.push(Stage::new("publish", publishing, &[]));
-    let mut report = report(run, closed, published, stages);
+    let mut report = closed.report(run, published, stages);
     report.dry_run = config.dry_run;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
@@ -162,7 +170,7 @@ struct Filled {
 
 /// Reads what is to be read and fills the tables of a load that has begun.
 async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Result<Filled> {
-    let Listed { song_store, log_store, listing, .. } = listed;
+    let Listed { song_store, log_store, stage: listed, .. } = listed;
     let Plan { songs, logs, .. } = plan;
     config.progress.objects_total.add(plan.objects().count() as u64);
     config.progress.bytes_total.add(plan.objects().map(|object| object.size).sum());
@@ -197,106 +205,8 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let completing = Instant::now();
     load.complete(way).await?;
     let completed = Stage::new("keys", completing, &[]);
-    let stages = [vec![listing.clone()], stages, vec![copied, completed]].concat();
+    let stages = [vec![listed.clone()], stages, vec![copied, completed]].concat();
     Ok(Filled { was_read, closed, written, stages })
-}
-
-/// What the source holds, and how to read it.
-struct Listed {
-    songs: Listing,
-    logs: Listing,
-    song_store: Store,
-    log_store: Store,
-    /// How long the listing took.
-    listing: Stage,
-}
-
-/// Lists songs and logs at the same time.
-async fn list(config: &Config) -> Result<Listed> {
-    let start = Instant::now();
-    let source = &config.source;
-    let globs = Globs::new(&source.include, &source.exclude)?;
-    let open = |location| Store::open(location, &source.s3, config.retry, config.fetches);
-    let (song_store, log_store) = try_join!(open(&source.songs), open(&source.logs))?;
-    let (songs, logs) = try_join!(song_store.list(), log_store.list())?;
-    let (songs, logs) = (Listing::new(songs, &globs), Listing::new(logs, &globs));
-    for (listing, location, kind) in [(&songs, &source.songs, "song"), (&logs, &source.logs, "log")]
-    {
-        if listing.found.iter().all(|entry| entry.size == 0) {
-            let skipped = listing.listed();
-            let what = format!("no {kind} objects to load in {location} ({skipped} skipped)");
-            return Err(Error::source(what)
-                .with_help("check the prefix; objects must end in .json, .jsonl or .ndjson"));
-        }
-    }
-    let listing = Stage::new("list", start, &[("objects", songs.listed() + logs.listed())]);
-    Ok(Listed { songs, logs, song_store, log_store, listing })
-}
-
-impl Listed {
-    /// Says what is to be done with what is listed.
-    fn plan(&self, config: &Config, ledger: &Ledger) -> Result<Plan> {
-        Plan::new(config, ledger, &self.logs, &self.songs, |kind, name| match kind {
-            Kind::Logs => self.log_store.covers(name),
-            Kind::Songs => self.song_store.covers(name),
-        })
-    }
-}
-
-/// The run that is to be published, with its books.
-fn run(
-    config: &Config,
-    listed: &Listed,
-    plan: &Plan,
-    was_read: WasRead,
-    closed: &Closed,
-    number: i64,
-    started: SystemTime,
-) -> Run {
-    let resumed = plan.kept.len() as u64;
-    let kept_bytes: u64 = plan.kept.iter().map(|(_, version)| version.bytes).sum();
-    let mut skipped = listed.songs.skipped.plus(listed.logs.skipped);
-    skipped.empty += plan.empty;
-    skipped.gone += was_read.gone;
-    Run {
-        number,
-        token: format!("{:016x}", fastrand::u64(..)),
-        mode: plan.mode,
-        started,
-        settings: Settings::of(config).text(),
-        objects: Objects {
-            listed: listed.songs.listed() + listed.logs.listed(),
-            loaded: was_read.objects + resumed,
-            resumed,
-            unchanged: plan.unchanged,
-            gone: plan.gone.len() as u64,
-            skipped,
-            bytes: was_read.bytes + kept_bytes,
-        },
-        amounts: closed.songs.plus(closed.logs),
-    }
-}
-
-fn report(run: Run, closed: Closed, published: Published, stages: Vec<Stage>) -> Report {
-    let Closed { songs, logs, rejects } = closed;
-    let Published { tables, amounts: Amounts { taken, filtered, .. } } = published;
-    let Amounts { records, taken: rows, rejected, .. } = songs;
-    let songs = SongBooks { records, rows, rejected };
-    let Amounts { records, rejected, .. } = logs;
-    let events = EventBooks { records, plays: taken - songs.rows, filtered, rejected };
-    let Run { number: run, mode, objects, .. } = run;
-    Report {
-        run,
-        mode,
-        objects,
-        songs,
-        events,
-        tables,
-        stages,
-        rejects,
-        seconds: 0.0,
-        dry_run: false,
-    }
 }
 
 /// Pieces that may wait to be worked on; the budget bounds their bytes.

@@ -1,21 +1,21 @@
--- How tables of the schema $1 differ from those of the same name in the schema $2, which are as they should be.
+-- How the tables $3 of the schema $1 differ from those of the same name in the schema $2, which are as they should be.
 WITH columns AS (
-    SELECT nspname, relname, relkind, attnum, attname,
+    SELECT nspname, relname::TEXT, relkind IN ('r', 'p') AS is_table, attnum, attname,
            format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN ' NOT NULL' ELSE '' END AS type
     FROM pg_namespace
     JOIN pg_class ON relnamespace = pg_namespace.oid
     JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE nspname IN ($1, $2)
-      AND relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND relname = ANY ($3)
       AND attnum > 0
       AND NOT attisdropped
 ),
-live AS (SELECT * FROM columns WHERE nspname = $1),
-expected AS (SELECT * FROM columns WHERE nspname = $2)
-SELECT DISTINCT relname::TEXT, 0 AS attnum, relname || ' is no table' AS difference
-FROM live
-JOIN expected USING (relname)
-WHERE live.relkind NOT IN ('r', 'p')
+live AS (SELECT * FROM columns WHERE nspname = $1 AND is_table),
+expected AS (SELECT * FROM columns WHERE nspname = $2 AND relname IN (SELECT relname FROM live))
+SELECT DISTINCT relname, 0 AS attnum, relname || ' is no table' AS difference
+FROM columns
+WHERE nspname = $1
+  AND NOT is_table
 UNION ALL
 SELECT relname, coalesce(expected.attnum, 9999),
        CASE
@@ -23,8 +23,7 @@ SELECT relname, coalesce(expected.attnum, 9999),
            WHEN expected.type IS NULL THEN format('%s has %s %s besides', relname, attname, live.type)
            ELSE format('%s.%s is %s instead of %s', relname, attname, live.type, expected.type)
        END
-FROM (SELECT * FROM live WHERE relname IN (SELECT relname FROM expected)) AS live
-FULL JOIN (SELECT * FROM expected WHERE relname IN (SELECT relname FROM live)) AS expected
-    USING (relname, attname)
+FROM live
+FULL JOIN expected USING (relname, attname)
 WHERE live.type IS DISTINCT FROM expected.type
 ORDER BY 1, 2;

@@ -49,14 +49,15 @@ async fn differences(
 ) -> Result<Vec<(String, String)>> {
     let what = |cause| failed(format!("can't look at the tables of the schema {schema}"), cause);
     let columns = include_str!("../sql/differences.sql");
-    let columns = client.query(columns, &[&schema, &beside]).await.map_err(what)?;
+    let tables = Table::ALL.map(Table::name).to_vec();
+    let columns = client.query(columns, &[&schema, &beside, &tables]).await.map_err(what)?;
     let mut differences: Vec<_> = columns.iter().map(|row| (row.get(0), row.get(2))).collect();
 
     let keys = include_str!("../sql/primary_keys.sql");
     let keys = client.query(keys, &[&schema]).await.map_err(what)?;
     let exists =
         "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
-                                 WHERE nspname = $1 AND relname = $2)";
+                                 WHERE nspname = $1 AND relname = $2 AND relkind IN ('r', 'p'))";
     for table in Table::ALL.into_iter().filter(|table| table.has_primary_key()) {
         if !client
             .query_one(exists, &[&schema, &table.name()])

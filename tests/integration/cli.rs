@@ -211,6 +211,78 @@ fn the_tables_are_made_once() {
 }
 
 #[test]
+fn what_is_new_is_loaded_and_what_was_loaded_when_is_shown() {
+    let directory = directory();
+    let here = directory.path();
+    for (name, text) in [
+        (
+            "song_data/a.json",
+            r#"{"song_id":"S1","title":"Ode","artist_id":"A1","artist_name":"Ann","duration":1.5}"#,
+        ),
+        (
+            "log_data/1.json",
+            r#"{"page":"NextSong","userId":"1","ts":1541106106796,"song":"Ode","artist":"Ann","length":1.5}"#,
+        ),
+        ("log_data/2.json", r#"{"page":"Home","userId":"2","ts":1541106106797}"#),
+    ] {
+        fs::create_dir_all(here.join("data").join(name).parent().unwrap()).unwrap();
+        fs::write(here.join("data").join(name), text).unwrap();
+    }
+    let load = ["load", "--source", "data", "--quiet"];
+    run(here, &load, 0);
+    let more = r#"{"page":"NextSong","userId":"2","ts":1541106106798}"#;
+    fs::write(here.join("data/log_data/2.json"), more).unwrap();
+    fs::remove_file(here.join("data/log_data/1.json")).unwrap();
+    let out = run(here, &load, 0).out;
+    assert!(out.starts_with("Loaded what is new in data into ./sparkload.db "), "{out}");
+    insta::assert_snapshot!(paragraph(&out, " table "), @r"
+     table       rows   change      table            rows   change
+    ───────────────────────────    ────────────────────────────────
+     songplays      2   +1          staging_events      2   ~1
+     users          2               staging_songs       1
+     songs          1               load_errors         0
+     artists        1
+     time           2   +1
+    ");
+    insta::assert_snapshot!(paragraph(&out, " objects 2"), @r"
+    objects 2 listed = 1 loaded + 1 unchanged
+    songs   0 records = 0 rows
+    events  1 record = 1 play + 0 filtered
+    gone    1 loaded object is not there any more; the rows are kept until --full-refresh
+    ");
+    let out = run(here, &load, 0).out;
+    assert!(out.starts_with("Nothing is new in data for ./sparkload.db "), "{out}");
+
+    let out = run(here, &["history"], 0).out;
+    let runs: Vec<_> = out.lines().skip(2).take(3).map(|line| &line[..4]).collect();
+    assert_eq!(runs, [" 3  ", " 2  ", " 1  "], "{out}");
+    assert!(out.ends_with("\n3 loads into schema public\n"), "{out}");
+    let loads: serde_json::Value =
+        serde_json::from_str(&run(here, &["history", "--output", "json"], 0).out).unwrap();
+    assert_eq!(loads[1]["mode"], "incremental");
+    assert_eq!(loads[1]["rows"]["songplays"], 2);
+    assert_eq!(loads[1]["settings"]["match"], "title-artist-duration");
+    let objects: serde_json::Value =
+        serde_json::from_str(&run(here, &["history", "1", "--output", "json"], 0).out).unwrap();
+    let replaced: Vec<_> =
+        objects.as_array().unwrap().iter().map(|it| &it["replaced_by"]).collect();
+    assert_eq!(replaced, [&serde_json::json!(null), &2.into(), &serde_json::json!(null)]);
+    let err = run(here, &["history", "9"], 2).err;
+    assert_eq!(
+        err,
+        "error: schema public has no run 9\n  help: see `sparkload history` for those that it has\n"
+    );
+
+    let out = run(here, &["load", "--source", "data", "--quiet", "--full-refresh"], 0).out;
+    insta::assert_snapshot!(paragraph(&out, " objects 2"), @r"
+    objects 2 listed = 2 loaded
+    songs   1 record = 1 row
+    events  1 record = 1 play + 0 filtered
+    gone    1 loaded object is not there any more; the rows are dropped
+    ");
+}
+
+#[test]
 fn a_bucket_is_loaded_into_a_server() {
     let s3 = s3::S3::start();
     s3.put_directory("sparkify", "some/", Path::new(CLEAN));

@@ -23,6 +23,7 @@ mod oracle;
 mod resume;
 mod sequences;
 mod servers;
+mod shapes;
 mod soak;
 mod sources;
 mod tables;

@@ -1,0 +1,101 @@
+//! Tables that differ from the expected ones are refused with every difference named, and nothing is altered.
+
+use std::error::Error as _;
+
+use sparkload::{Existing, Table};
+
+use crate::support::postgres;
+use crate::tables::{config, contents, fixture, load, target};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_differ_are_refused_with_every_difference() {
+    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
+    database.query(
+        "ALTER TABLE users ALTER user_id TYPE BIGINT, DROP gender, ADD \"Shoe size\" INT;
+         ALTER TABLE songs ALTER title DROP NOT NULL, DROP CONSTRAINT songs_pkey;
+         ALTER TABLE artists ALTER artist_id TYPE VARCHAR(255);
+         DROP TABLE time;
+         CREATE VIEW time AS SELECT DISTINCT start_time FROM songplays",
+    );
+    let shape = "SELECT string_agg(format('%s.%s %s', attrelid::regclass, attname, atttypid), ' '
+                                   ORDER BY attrelid::regclass::TEXT, attnum)
+                 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+                 WHERE relnamespace = 'public'::regnamespace AND attnum > 0";
+    let before = database.query(shape);
+    let error = sparkload::load(&config(&fixture("sparkify"), &database)).await.unwrap_err();
+    let told = format!("{error}\n{}\n{}", error.source().unwrap(), error.help().unwrap());
+    insta::assert_snapshot!(told, @r"
+    tables in the schema public are not those of sparkload
+    artists.artist_id is character varying(255) NOT NULL instead of character varying(256) NOT NULL
+    songs.title is text instead of text NOT NULL
+    time is no table
+    users.user_id is bigint NOT NULL instead of integer NOT NULL
+    users lacks gender text
+    users has Shoe size integer besides
+    songs has not the primary key (song_id)
+    change the tables back, name another schema, or make them anew by `sparkload create --drop`
+    ");
+    // `create` refuses them as well, and makes none that is missing.
+    let target = target(&database.url());
+    let error = sparkload::create(&target, "public", Existing::Keep).await.unwrap_err();
+    assert!(told.starts_with(&error.to_string()), "{error}");
+    assert_eq!(database.query(shape), before);
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading%'";
+    assert_eq!(database.query(left), [[Some("0".to_owned())]]);
+}
+
+/// The tables of version 0.1's first loads: their books can't be built upon.
+#[tokio::test(flavor = "multi_thread")]
+async fn create_renews_the_books_of_an_earlier_version_and_the_next_load_reads_everything() {
+    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
+    let before = contents(&database, &fixture("sparkify")).await;
+    database.query(
+        "DROP TABLE load_runs, load_objects, load_errors;
+         DROP INDEX staging_events_place, staging_songs_title;
+         CREATE TABLE load_objects (
+             object_id BIGINT NOT NULL PRIMARY KEY, object TEXT NOT NULL, bytes BIGINT NOT NULL,
+             etag TEXT NOT NULL, records BIGINT NOT NULL, rejects BIGINT NOT NULL, run BIGINT NOT NULL
+         );
+         CREATE TABLE load_errors (
+             run BIGINT NOT NULL, object TEXT NOT NULL, etag TEXT NOT NULL, record_no BIGINT NOT NULL,
+             line BIGINT NOT NULL, byte_offset BIGINT NOT NULL, column_name TEXT, column_type TEXT,
+             raw_value TEXT, raw_record TEXT NOT NULL, reason TEXT NOT NULL
+         )",
+    );
+    let config = config(&fixture("sparkify"), &database);
+    let error = sparkload::load(&config).await.unwrap_err();
+    let help =
+        "these are the books of an earlier sparkload: `sparkload create` brings them up to date";
+    assert_eq!(error.help(), Some(help));
+
+    let made = sparkload::create(&target(&database.url()), "public", Existing::Keep).await.unwrap();
+    assert_eq!(made, [Table::LoadErrors, Table::LoadObjects, Table::LoadRuns]);
+    let indexes = "SELECT count(*) FROM pg_indexes
+                   WHERE indexname IN ('staging_events_place', 'staging_songs_title')";
+    assert_eq!(database.query(indexes), [[Some("2".to_owned())]]);
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!((report.objects.unchanged, report.objects.loaded), (0, 39));
+    similar_asserts::assert_eq!(contents(&database, &fixture("sparkify")).await, before);
+    assert_eq!(sparkload::load(&config).await.unwrap().objects.unchanged, 39);
+}
+
+/// What a user adds to the schema is left alone, and so are types and names that only look alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_else_is_in_the_schema_does_not_matter() {
+    let database = postgres::server().database();
+    database.query(
+        "CREATE TABLE delta_events (x INT); CREATE TABLE touched_songs (x INT);
+         CREATE VIEW fresh_users AS SELECT 1 AS x; CREATE TABLE merge_rules (x INT);
+         CREATE TABLE kept_objects (x INT); CREATE TABLE steps (x INT); CREATE TABLE unfinished (x INT)",
+    );
+    let config = config(&fixture("sparkify"), &database);
+    for _ in 0..2 {
+        sparkload::load(&config).await.unwrap();
+    }
+    database.query("UPDATE load_objects SET etag = 'another'");
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!(report.objects.loaded, 39);
+    let (clean, _) = load(&fixture("sparkify"), |_| {}).await;
+    let base = fixture("sparkify");
+    similar_asserts::assert_eq!(contents(&database, &base).await, contents(&clean, &base).await);
+}
