@@ -268,3 +268,79 @@ fn rejects_error(path: PathBuf, cause: io::Error) -> Error {
     let what = format!("can't write the rejects to {}", path.display());
     Error::config(what).because(cause).with_help("give --rejects a file that can be written")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Source;
+    use crate::target::Target;
+    use crate::{decode::Compression, report::RowCounts};
+
+    fn object(rank: u32) -> Arc<Object> {
+        let (name, etag) = (format!("{rank}.json").into(), "v1".into());
+        let (kind, compression) = (Kind::Logs, Compression::Plain);
+        Arc::new(Object { id: rank + 7, rank, kind, name, size: 10, etag, compression })
+    }
+
+    fn books(objects: u32) -> Books {
+        let source = Source::new("songs".parse().unwrap(), "logs".parse().unwrap());
+        let config = Config::new(source, Target::Embedded("unused".into()));
+        let plan = Plan { logs: (0..objects).map(object).collect(), ..Plan::default() };
+        Books::open(&config, 1, &plan).unwrap()
+    }
+
+    fn outcome(rank: u32, taken: u64, filtered: u64, end: Option<u64>) -> Outcome {
+        let records = taken + filtered;
+        let amounts = Amounts { records, taken, filtered, rejected: 0, staged: records };
+        let counts = vec![Counts { object: object(rank), amounts, end }];
+        Outcome { counts, ..Outcome::default() }
+    }
+
+    /// The rows of the ledger among those that an outcome comes to.
+    fn entered(rows: Vec<Rows>) -> u64 {
+        rows.iter().filter(|rows| rows.table == Table::LoadObjects).map(|rows| rows.count).sum()
+    }
+
+    #[test]
+    fn an_object_is_entered_when_its_last_record_was_whatever_the_order() {
+        let mut books = books(2);
+        assert_eq!(entered(books.enter(outcome(0, 2, 1, Some(5))).unwrap()), 0);
+        assert_eq!(entered(books.enter(outcome(1, 0, 0, Some(0))).unwrap()), 1);
+        assert_eq!(entered(books.enter(outcome(0, 1, 0, None)).unwrap()), 0);
+        assert_eq!(entered(books.enter(outcome(0, 0, 1, None)).unwrap()), 1);
+    }
+
+    #[test]
+    fn books_that_do_not_balance_fail_the_load() {
+        let close = |damage: fn(&mut WasRead, &mut RowCounts)| {
+            let mut books = books(1);
+            books.enter(outcome(0, 2, 1, Some(3))).unwrap();
+            let mut was_read = WasRead { objects: 1, ..WasRead::default() };
+            let mut written = RowCounts::default();
+            for (table, rows) in
+                [(Table::StagingEvents, 3), (Table::Songplays, 2), (Table::LoadObjects, 1)]
+            {
+                written.add(table, rows);
+            }
+            damage(&mut was_read, &mut written);
+            books.close(written, was_read, Way::Direct).map(drop)
+        };
+        close(|_, _| {}).unwrap();
+        let damages: [fn(&mut WasRead, &mut RowCounts); 5] = [
+            |was_read, _| was_read.objects += 1,
+            |was_read, _| was_read.gone += 1,
+            |_, written| written.add(Table::StagingEvents, 1),
+            |_, written| written.add(Table::Songplays, 1),
+            |_, written| written.add(Table::LoadErrors, 1),
+        ];
+        for damage in damages {
+            let error = close(damage).unwrap_err();
+            assert!(error.to_string().starts_with("the books don't balance: "), "{error}");
+        }
+
+        let mut wrong = outcome(0, 2, 1, Some(4));
+        wrong.counts[0].amounts.records += 1;
+        let error = books(1).enter(wrong).unwrap_err();
+        assert!(error.to_string().starts_with("the books of 0.json don't balance"), "{error}");
+    }
+}
