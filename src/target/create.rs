@@ -33,7 +33,8 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;
-    lock::take(&client, schema, &mut Patience::new(None)).await?;
+    let beside = leftover::name(schema);
+    lock::take(&client, schema, &beside, &mut Patience::new(None)).await?;
 
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
     let transaction = begin(&mut client, schema).await.map_err(what)?;
@@ -46,7 +47,6 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
         Existing::Keep => {}
     }
     // Made beside the tables that are there, those that are missing are moved to them.
-    let beside = leftover::name(schema);
     leftover::make(&transaction, schema, &beside, None).await?;
     shape::check(&transaction, schema, &beside).await?;
     let finish = [KEYS, INDEXES].concat();

@@ -54,7 +54,7 @@ impl Patience {
 }
 
 /// Locks `schema` until the connection ends; returns the private schemas that loads which live no more have left
-/// behind, locked as well.
+/// behind, locked as well, and `loading` itself if it was made before a connection broke.
 ///
 /// # Errors
 ///
@@ -62,12 +62,19 @@ impl Patience {
 pub(super) async fn take(
     client: &Client,
     schema: &str,
+    loading: &str,
     patience: &mut Patience,
 ) -> Result<Vec<String>> {
     loop {
         let holder = if try_lock(client, SCHEMA, schema).await? {
             match take_left_behind(client, schema).await? {
-                Ok(left_behind) => return Ok(left_behind),
+                Ok(left_behind) => {
+                    // The other sessions of this load are to share its lock.
+                    if left_behind.iter().any(|name| name == loading) {
+                        unlock(client, LIVES, loading).await?;
+                    }
+                    return Ok(left_behind);
+                }
                 Err(living) => {
                     let holder = holder(client, LIVES, &living).await?;
                     // It has lost its lock for a moment, and will want it back.

@@ -107,9 +107,9 @@ impl PostgresLoad {
     async fn prepare(&self, client: &Client, patience: &mut lock::Patience) -> Result<Begun> {
         let Self { schema, settings, staging, link, .. } = self;
         require_schema(client, &link.database, schema).await?;
-        let left = lock::take(client, schema, patience).await?;
-        failpoint!("locked");
         let loading = &link.loading;
+        let left = lock::take(client, schema, loading, patience).await?;
+        failpoint!("locked");
         let taken_over = leftover::take_over(client, left, loading, settings).await?;
         if !taken_over {
             let settings = staging.then_some(settings.as_str());
@@ -315,7 +315,10 @@ impl PostgresLoad {
             return Ok(Discarded::Published);
         }
         let loading = link.loading.clone();
-        if rest == Rest::KeptIfUseful && leftover::is_worth_keeping(&client, &loading).await? {
+        // What can't be looked into is of no use, and may not even be there.
+        let is_useful = rest == Rest::KeptIfUseful
+            && leftover::is_worth_keeping(&client, &loading).await.unwrap_or(false);
+        if is_useful {
             tracing::info!(
                 schema = loading,
                 "what was read to the end is kept, the next load goes on from there"

@@ -146,14 +146,13 @@ async fn a_connection_may_be_cut_anywhere() {
     let mut version = 0;
     sparkload::load(&versions.config(0, &proxy.url())).await.unwrap();
     let mut cuts = 0;
-    for connections in [1, 2] {
+    for (connections, connection) in [(1, 0), (2, 1), (2, 0)] {
         // How much there is to cut: a load that changes everything, as those to come.
         version = 1 - version;
         proxy.cut(&[]);
         let mut config = versions.config(version, &proxy.url());
         config.connections = Some(connections);
         sparkload::load(&config).await.unwrap();
-        let connection = connections - 1;
         let (sent, received) = proxy.traffic()[connection];
         for step in 0..40 {
             for at in [At::Sent(sent * step / 40), At::Received(received * step / 40)] {
