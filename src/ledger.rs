@@ -185,6 +185,9 @@ impl Plan {
             false => Mode::Incremental,
         };
         let mut plan = Self { mode, ..Self::default() };
+        // Rejects are to be named, and to stand in the file, so who asks for them must see their objects again.
+        let rejected: u64 = finished.values().map(|done| done.amounts.rejected).sum();
+        let may_keep_rejects = config.rejects.is_none() && rejected <= config.max_errors;
         let mut next_object = ledger.next_object;
         let mut rank = 0;
         // What of the ledger was not found yet.
@@ -202,7 +205,9 @@ impl Plan {
                     plan.empty += 1;
                     continue;
                 }
-                if let Some(done) = finished.get(&key).filter(|done| done.is(entry)) {
+                if let Some(done) = finished.get(&key).filter(|done| done.is(entry))
+                    && (may_keep_rejects || done.amounts.rejected == 0)
+                {
                     plan.kept.push((kind, done.clone()));
                     continue;
                 }
@@ -223,13 +228,16 @@ impl Plan {
         {
             return Err(other_settings(name, left.len()));
         }
-        for (kind, listing) in [(Kind::Logs, logs), (Kind::Songs, songs)] {
-            for name in &listing.passed_over {
-                left.remove(&(kind, name.clone()));
+        // A full load drops what it does not read, whatever the reason.
+        if mode == Mode::Incremental {
+            for (kind, listing) in [(Kind::Logs, logs), (Kind::Songs, songs)] {
+                for name in &listing.passed_over {
+                    left.remove(&(kind, name.clone()));
+                }
             }
+            left.retain(|(kind, name), _| covers(*kind, name));
         }
-        let gone = left.into_keys().filter(|(kind, name)| covers(*kind, name));
-        plan.gone = gone.map(|(_, name)| name.clone()).collect();
+        plan.gone = left.into_keys().map(|(_, name)| name.clone()).collect();
         plan.gone.sort_unstable();
         Ok(plan)
     }

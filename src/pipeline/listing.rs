@@ -7,9 +7,9 @@ use tokio::try_join;
 use super::reading::WasRead;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, Plan};
+use crate::ledger::{Ledger, Mode, Plan};
 use crate::report::{Objects, Stage};
-use crate::source::{Globs, Kind, Listing, Store};
+use crate::source::{Globs, Kind, Listing, Source, Store};
 
 /// What the source holds, and how to read it.
 pub(super) struct Listed {
@@ -30,26 +30,38 @@ pub(super) async fn list(config: &Config) -> Result<Listed> {
     let (song_store, log_store) = try_join!(open(&source.songs), open(&source.logs))?;
     let (songs, logs) = try_join!(song_store.list(), log_store.list())?;
     let (songs, logs) = (Listing::new(songs, &globs), Listing::new(logs, &globs));
-    for (listing, location, kind) in [(&songs, &source.songs, "song"), (&logs, &source.logs, "log")]
-    {
-        if listing.found.iter().all(|entry| entry.size == 0) {
-            let skipped = listing.listed();
-            let what = format!("no {kind} objects to load in {location} ({skipped} skipped)");
-            return Err(Error::source(what)
-                .with_help("check the prefix; objects must end in .json, .jsonl or .ndjson"));
-        }
-    }
     let stage = Stage::new("list", start, &[("objects", songs.listed() + logs.listed())]);
     Ok(Listed { songs, logs, song_store, log_store, stage })
 }
 
 impl Listed {
     /// Says what is to be done with what is listed.
+    ///
+    /// # Errors
+    ///
+    /// There are no songs or no logs, and it is not that those of before have gone: a prefix may be mistyped.
     pub fn plan(&self, config: &Config, ledger: &Ledger) -> Result<Plan> {
-        Plan::new(config, ledger, &self.logs, &self.songs, |kind, name| match kind {
+        let covers = |kind, name: &str| match kind {
             Kind::Logs => self.log_store.covers(name),
             Kind::Songs => self.song_store.covers(name),
-        })
+        };
+        let plan = Plan::new(config, ledger, &self.logs, &self.songs, covers)?;
+        let Source { songs, logs, .. } = &config.source;
+        for (kind, listing, location, what) in
+            [(Kind::Songs, &self.songs, songs, "song"), (Kind::Logs, &self.logs, logs, "log")]
+        {
+            let is_known =
+                || ledger.loaded.keys().any(|(of, name)| *of == kind && covers(kind, name));
+            if listing.found.iter().all(|entry| entry.size == 0)
+                && (plan.mode == Mode::Full || !is_known())
+            {
+                let skipped = listing.listed();
+                let what = format!("no {what} objects to load in {location} ({skipped} skipped)");
+                return Err(Error::source(what)
+                    .with_help("check the prefix; objects must end in .json, .jsonl or .ndjson"));
+            }
+        }
+        Ok(plan)
     }
 
     /// What became of what is listed, when all that `plan` says is done.

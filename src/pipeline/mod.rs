@@ -28,7 +28,7 @@ use self::reading::{Budget, Reading, WasRead};
 use self::transforming::Transforming;
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
-use crate::ledger::{Plan, Run, Settings};
+use crate::ledger::{Mode, Plan, Run, Settings};
 use crate::report::{Phase, Report, RowCounts, Stage};
 use crate::target::{Discarded, Load};
 
@@ -66,8 +66,9 @@ pub async fn load_until(config: &Config, stop: impl Future<Output = ()>) -> Resu
             // What is finished is kept, so that only the rest is read again.
             Err(error) if error.remedy() == Remedy::StartOver => {
                 tracing::warn!("{error}, starting over");
-                if !attempts.again().await {
-                    return Err(error);
+                select! {
+                    again = attempts.again() => if !again { return Err(error) },
+                    () = &mut stop => return Err(interrupted(Discarded::LeftBehind)),
                 }
             }
             result => return result,
@@ -93,10 +94,13 @@ async fn attempt(config: &Config, mut stop: Pin<&mut impl Future<Output = ()>>) 
             load.end().await;
             Ok(report)
         }
-        Some(Err(error)) => {
-            load.give_up(error.remedy()).await;
-            Err(error)
-        }
+        Some(Err(error)) => Err(match load.give_up(error.remedy()).await {
+            Discarded::Cleared | Discarded::LeftBehind => error,
+            Discarded::Published => error.with_help("the load was published before that"),
+            Discarded::Unknown => error.with_help(
+                "the load was being published, as a whole or not at all: run it again, what is published stays",
+            ),
+        }),
         None => Err(interrupted(load.discard().await)),
     }
 }
@@ -135,6 +139,13 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
     };
     let plan = listed.plan(config, load.ledger())?;
     load.keep(&plan).await?;
+    for object in plan.gone.iter().take(NAMED) {
+        let then = match plan.mode {
+            Mode::Full => "its rows are dropped",
+            Mode::Incremental => "its rows stay until --full-refresh",
+        };
+        tracing::warn!(object, "loaded before and not there any more, {then}");
+    }
     let prepared = Stage::new("prepare", start, &[]);
 
     let Filled { was_read, closed, written, mut stages } =
@@ -209,6 +220,8 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     Ok(Filled { was_read, closed, written, stages })
 }
 
+/// How many objects that are gone are named.
+const NAMED: usize = 10;
 /// Pieces that may wait to be worked on; the budget bounds their bytes.
 const PIECES: usize = 1024;
 /// Parts that may wait for a connection; the budget bounds their bytes.

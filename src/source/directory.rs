@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -28,7 +28,7 @@ impl Directory {
     }
 
     pub fn covers(&self, name: &str) -> bool {
-        std::path::absolute(&self.path).is_ok_and(|path| Path::new(name).starts_with(path))
+        place(&self.path).is_ok_and(|path| Path::new(name).starts_with(path))
     }
 
     pub async fn list(&self) -> Result<Vec<Entry>> {
@@ -70,6 +70,15 @@ impl Version {
     }
 }
 
+/// One name for a place wherever it is named from: objects are known by theirs. Links stay as they are, so that one may
+/// be turned to the next version of a source.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    if path.components().any(|component| component == Component::ParentDir) {
+        return path.canonicalize();
+    }
+    std::path::absolute(path)
+}
+
 fn walk(root: &Path) -> Result<Vec<Entry>> {
     let list_error = |cause: walkdir::Error| {
         let place = cause.path().unwrap_or(root).display().to_string();
@@ -80,9 +89,7 @@ fn walk(root: &Path) -> Result<Vec<Entry>> {
             None => error.because("a link leads back to a directory above it"),
         }
     };
-    // Absolute names stay the same wherever the next load is started from.
-    let absolute =
-        std::path::absolute(root).map_err(|cause| failed(&root.to_string_lossy(), cause))?;
+    let absolute = place(root).map_err(|cause| failed(&root.to_string_lossy(), cause))?;
     // Like a bucket's keys, a file's key begins with the name of the place that was asked for.
     let above = absolute.parent().unwrap_or(&absolute);
     let mut entries = Vec::new();

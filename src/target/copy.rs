@@ -18,7 +18,7 @@ use crate::report::{Progress, RowCounts};
 use crate::table::Table;
 
 /// A piece is kept until it is committed, and sent again where its connection breaks: so large that its five round
-/// trips don't matter (128 MiB in pieces of 8 take as long as in one: 40 ms each), so small that a few of them fit into
+/// trips don't matter (128 MiB in pieces of 8 take as long as in one), so small that a few of them fit into
 /// the memory of a load (a million events peak at 193 MB with pieces of 4 MiB, at 202 MB with 8, in the same time).
 const PIECE_BYTES: usize = 4 << 20;
 
@@ -50,7 +50,7 @@ pub(super) async fn write(
 struct Piece {
     rows: Vec<Rows>,
     bytes: usize,
-    _reserved: Vec<Arc<OwnedSemaphorePermit>>,
+    reserved: Vec<Arc<OwnedSemaphorePermit>>,
 }
 
 /// The rows of one table.
@@ -77,7 +77,7 @@ impl Piece {
     fn push(&mut self, Part { rows, reserved }: Part) {
         let table = rows.table;
         self.bytes += rows.bytes.len();
-        self._reserved.extend(reserved);
+        self.reserved.extend(reserved);
         let same = match self.rows.iter_mut().position(|rows| rows.table == table) {
             Some(at) => &mut self.rows[at],
             None => {

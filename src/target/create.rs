@@ -4,7 +4,7 @@ use tokio_postgres::Transaction;
 
 use super::lock::{self, Patience};
 use super::postgres::{KEYS, check_schema_name};
-use super::publish::{INDEXES, Moved, begin, move_missing, qualified};
+use super::publish::{INDEXES, Moved, begin, build_missing_indexes, move_missing, qualified};
 use super::{Database, Target, failed, leftover, quoted, shape};
 use crate::error::Result;
 use crate::table::Table;
@@ -52,12 +52,11 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     let finish = [KEYS, INDEXES].concat();
     transaction.batch_execute(&finish).await.map_err(what)?;
     let Moved { moved, kept: _ } = move_missing(&transaction, schema, &beside).await?;
-    let finish = format!(
-        "SET LOCAL search_path = {}; {INDEXES}; DROP SCHEMA {} CASCADE",
-        quoted(schema),
-        quoted(&beside)
-    );
-    transaction.batch_execute(&finish).await.map_err(what)?;
+    let back = format!("SET LOCAL search_path = {}", quoted(schema));
+    transaction.batch_execute(&back).await.map_err(what)?;
+    build_missing_indexes(&transaction, schema).await?;
+    let clear = format!("DROP SCHEMA {} CASCADE", quoted(&beside));
+    transaction.batch_execute(&clear).await.map_err(what)?;
     transaction.commit().await.map_err(what)?;
     // The server would give the lock back by itself, but only when it has noticed that we are gone.
     client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;

@@ -127,10 +127,10 @@ impl Load {
     }
 
     /// Ends a load that failed: what it has finished stays for the next one to go on with, unless room is to be made.
-    pub async fn give_up(self, remedy: Remedy) {
+    pub async fn give_up(self, remedy: Remedy) -> Discarded {
         match self {
             Self::Postgres(load) => load.give_up(remedy).await,
-            Self::Nowhere(_) => {}
+            Self::Nowhere(_) => Discarded::Cleared,
         }
     }
 

@@ -29,10 +29,17 @@ pub(super) struct Patience {
     told: bool,
 }
 
+/// Later than anyone waits.
+fn far_away() -> Instant {
+    Instant::now() + Duration::from_secs(10 * 365 * 24 * 3600)
+}
+
 impl Patience {
     /// At most `wait` from now on.
     pub fn new(wait: Option<Duration>) -> Self {
-        Self { until: wait.map(|wait| Instant::now() + wait), told: false }
+        // Longer than a clock can count is for ever.
+        let until = |wait| Instant::now().checked_add(wait).unwrap_or_else(far_away);
+        Self { until: wait.map(until), told: false }
     }
 
     /// Waits a moment.

@@ -203,7 +203,9 @@ impl PostgresLoad {
                 Ok(Some(())) => return Ok(published),
                 Ok(None) => {}
                 // The load may have lost all it had, and yet be published.
-                Err(_) if self.is_published_by_another_way().await => return Ok(published),
+                Err(_) if !tries.is_connected() && self.is_published_by_another_way().await => {
+                    return Ok(published);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -258,25 +260,25 @@ impl PostgresLoad {
 
     /// Ends a load that failed: what it has finished stays for the next one to go on with, if that is
     /// anything and the target has room.
-    pub async fn give_up(self, remedy: Remedy) {
+    pub async fn give_up(self, remedy: Remedy) -> Discarded {
         let rest = match remedy {
             Remedy::None | Remedy::TryAgain | Remedy::StartOver => Rest::KeptIfUseful,
             Remedy::MakeRoom => Rest::Cleared,
         };
-        match timeout(GOODBYE, self.let_go(rest)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "can't clear away after a load"),
-            Err(_) => tracing::debug!("it takes too long to clear away after a load"),
-        }
+        self.let_go_in_time(rest).await
     }
 
     /// Clears away a load that was interrupted, whatever its sessions are doing, and says what became of it.
     pub async fn discard(self) -> Discarded {
+        self.let_go_in_time(Rest::Cleared).await
+    }
+
+    async fn let_go_in_time(self, rest: Rest) -> Discarded {
         let give_up = match self.publishing.get() {
             Some(_) => Discarded::Unknown,
             None => Discarded::LeftBehind,
         };
-        match timeout(GOODBYE, self.let_go(Rest::Cleared)).await {
+        match timeout(GOODBYE, self.let_go(rest)).await {
             Ok(Ok(discarded)) => discarded,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "can't clear away after a load");

@@ -5,6 +5,7 @@
 //! sees all of the old state or all of the new one. (Swapping the table itself would show an empty one to a
 //! transaction whose snapshot is older than the swap.)
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use super::merge::{self, Rules};
@@ -99,8 +100,7 @@ async fn publish_all(
         change.verify(transaction).await?;
     }
     if !kept.is_empty() && *indexed {
-        let what = |cause| failed("can't build the indexes of the tables", cause);
-        transaction.batch_execute(INDEXES).await.map_err(what)?;
+        build_missing_indexes(transaction, schema).await?;
     }
     for rows in &mut tables {
         rows.rows = count(transaction, rows.table).await?;
@@ -112,6 +112,30 @@ async fn publish_all(
         tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: 0 });
     }
     Ok(in_order(tables))
+}
+
+/// Builds the indexes that are missing in `schema`; only the owner of a table may, so none is touched that is there.
+pub(super) async fn build_missing_indexes(
+    transaction: &Transaction<'_>,
+    schema: &str,
+) -> Result<()> {
+    let what = |cause: tokio_postgres::Error| {
+        let is_others = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let error = failed("can't build the indexes of the tables", cause);
+        match is_others {
+            true => error.with_help("have the owner of the tables run `sparkload create`"),
+            false => error,
+        }
+    };
+    for statement in INDEXES.split_inclusive(";\n") {
+        let name = statement.split("IF NOT EXISTS ").nth(1).and_then(|rest| rest.split(' ').next());
+        let name = format!("{}.{}", quoted(schema), name.unwrap_or_default());
+        let is_there = "SELECT to_regclass($1) IS NOT NULL";
+        if !transaction.query_one(is_there, &[&name]).await.map_err(what)?.get::<_, bool>(0) {
+            transaction.batch_execute(statement).await.map_err(what)?;
+        }
+    }
+    Ok(())
 }
 
 /// Brings the live tables up to date with the objects that the load has read.

@@ -227,6 +227,11 @@ pub(super) struct Tries<'a> {
 }
 
 impl Tries<'_> {
+    /// Whether the server still answers: what it said last is all there is to know.
+    pub fn is_connected(&self) -> bool {
+        self.line.client.as_ref().is_some_and(|client| !client.is_closed())
+    }
+
     /// A client without an open transaction; all server processes of earlier attempts have ended.
     ///
     /// # Errors

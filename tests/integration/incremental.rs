@@ -9,7 +9,7 @@ use crate::oracle::hold_against_oracle;
 use crate::sources::bucket;
 use crate::support::postgres::{self, Database};
 use crate::support::s3::{Operation, S3};
-use crate::tables::{contents, csv, target};
+use crate::tables::{config, contents, csv, load, target};
 
 /// A source and the tables that follow it.
 struct Scene {
@@ -359,4 +359,87 @@ async fn views_and_foreign_keys_survive_an_incremental_load() {
     assert_eq!(scene.rows("SELECT * FROM plays").await, "8,1");
     assert_eq!(scene.rows(MATCHES).await, "8,SO7,AR7");
     assert_eq!(scene.rows("SELECT artist_id FROM artists").await, "AR7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_the_same_by_whatever_path_it_is_named() {
+    let mut source = Directory::new();
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    source.put("log_data/1.json", &[play(1, 1, "Ode")]);
+    let (database, _) = load(source.path(), |_| {}).await;
+    let by_a_detour = source.path().join("log_data/../song_data/..");
+    let report = sparkload::load(&config(&by_a_detour, &database)).await.unwrap();
+    assert_eq!((report.objects.unchanged, report.objects.loaded), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_object_of_a_kind_may_go_but_a_full_load_of_nothing_is_refused() {
+    let mut source = Directory::new();
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    source.put("log_data/1.json", &[play(1, 1, "Ode")]);
+    let (database, _) = load(source.path(), |_| {}).await;
+    source.remove("log_data/1.json");
+    let mut config = config(source.path(), &database);
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!((report.objects.gone, report.rows(Table::Songplays)), (1, 1));
+    config.full_refresh = true;
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert!(error.to_string().starts_with("no log objects to load in "), "{error}");
+    assert_eq!(database.query("SELECT count(*) FROM songplays"), [[Some("1".to_owned())]]);
+}
+
+/// Who has to mend rejects must see them: what a load that died has finished is read again for that.
+#[tokio::test(flavor = "multi_thread")]
+async fn rejects_of_a_load_that_failed_are_named_by_the_next_one() {
+    let mut source = Directory::new();
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode"), json!({"song_id": "broken"})]);
+    source.put("log_data/1.json", &[play(1, 1, "Ode")]);
+    let database = postgres::server().database();
+    let mut config = config(source.path(), &database);
+    config.max_errors = 1;
+    // Nothing stops this load but the target, when all is read.
+    sparkload::create(&config.target, "public", sparkload::Existing::Keep).await.unwrap();
+    database.query(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+         CREATE TRIGGER no BEFORE INSERT ON songs EXECUTE FUNCTION no()",
+    );
+    sparkload::load(&config).await.unwrap_err();
+    database.query("DROP TRIGGER no ON songs");
+    config.max_errors = 0;
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("1.json, record 2"));
+    let rejects = tempfile::NamedTempFile::new().unwrap();
+    (config.max_errors, config.rejects) = (1, Some(rejects.path().to_owned()));
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!((report.rejected(), report.objects.resumed), (1, 1));
+    let text = std::fs::read_to_string(rejects.path()).unwrap();
+    assert!(text.contains("broken"), "{text}");
+}
+
+/// The owner makes the tables; who loads them needs no more than the rights that the help names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_does_not_own_the_tables_can_load_them() {
+    let mut source = Directory::new();
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    source.put("log_data/1.json", &[play(1, 1, "Ode")]);
+    let database = postgres::server().database();
+    let mut config = config(source.path(), &database);
+    sparkload::create(&config.target, "public", sparkload::Existing::Keep).await.unwrap();
+    let role = format!("loader_{}", database.name());
+    database.query(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT CREATE, TEMPORARY ON DATABASE {} TO {role};
+         GRANT CREATE, USAGE ON SCHEMA public TO {role};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        database.name()
+    ));
+    let keywords = database.socket_keywords();
+    config.target = target(&keywords.replace("user=sparkload", &format!("user={role}")));
+    for _ in 0..2 {
+        source.put("log_data/1.json", &[play(1, 1, "Ode"), play(2, 2, "Ode")]);
+        let report = sparkload::load(&config).await.unwrap();
+        assert_eq!(report.rows(Table::Songplays), 2);
+    }
+    let again = sparkload::create(&config.target, "public", sparkload::Existing::Keep).await;
+    assert_eq!(again.unwrap(), []);
+    database.query(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
