@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
-use super::{failed, quoted};
+use super::publish::qualified;
+use super::{failed, present, quoted};
 use crate::error::Result;
 use crate::ledger::{Amounts, Ledger, Run, Version};
 use crate::report::{RowCounts, TableRows};
@@ -15,27 +16,21 @@ use crate::table::Table;
 pub(super) async fn read(client: &Client, schema: &str) -> Result<Ledger> {
     let what = |cause| failed(format!("can't read the ledger of the schema {schema}"), cause);
     let mut ledger = Ledger { next_run: 1, next_object: 1, ..Ledger::default() };
-    let mut there = 0;
-    for table in Table::ALL {
-        let name = format!("{}.{table}", quoted(schema));
-        let exists = "SELECT to_regclass($1) IS NOT NULL";
-        let exists: bool = client.query_one(exists, &[&name]).await.map_err(what)?.get(0);
-        there += usize::from(exists);
-        let last = match table {
-            Table::LoadRuns if exists => "SELECT coalesce(max(run), 0) + 1 FROM load_runs",
-            Table::LoadObjects if exists => {
-                "SELECT coalesce(max(object_id), 0) + 1 FROM load_objects"
-            }
-            _ => continue,
-        };
-        let next = client.query_one(last, &[]).await.map_err(what)?.get(0);
-        match table {
-            Table::LoadRuns => ledger.next_run = next,
-            _ => ledger.next_object = next,
+    let present = present(client, schema, &Table::ALL.map(Table::name)).await.map_err(what)?;
+    for (table, last, next) in [
+        (Table::LoadRuns, "SELECT coalesce(max(run), 0) + 1 FROM load_runs", &mut ledger.next_run),
+        (
+            Table::LoadObjects,
+            "SELECT coalesce(max(object_id), 0) + 1 FROM load_objects",
+            &mut ledger.next_object,
+        ),
+    ] {
+        if present.iter().any(|name| name == table.name()) {
+            *next = client.query_one(last, &[]).await.map_err(what)?.get(0);
         }
     }
     // Where a table is missing the others tell half of the story.
-    if there == Table::ALL.len() {
+    if present.len() == Table::ALL.len() {
         let settings = "SELECT settings FROM load_runs ORDER BY run DESC LIMIT 1";
         let settings = client.query_opt(settings, &[]).await.map_err(what)?;
         ledger.settings = settings.map(|row| row.get(0));
@@ -58,26 +53,19 @@ pub(super) async fn read_finished(client: &Client, ledger: &mut Ledger) -> Resul
 fn version(row: &Row) -> Option<((Kind, String), Version)> {
     let kind =
         [Kind::Logs, Kind::Songs].into_iter().find(|kind| kind.name() == row.get::<_, &str>(1))?;
-    let number = |column: usize| row.get::<_, i64>(column) as u64;
-    let amounts = Amounts {
-        records: number(5),
-        taken: number(6),
-        filtered: number(7),
-        rejected: number(8),
-        staged: number(9),
-    };
-    let version = Version { object_id: row.get(0), bytes: number(3), etag: row.get(4), amounts };
+    let bytes = row.get::<_, i64>(3) as u64;
+    let amounts = amounts_from(row, 5);
+    let version = Version { object_id: row.get(0), bytes, etag: row.get(4), amounts };
     Some(((kind, row.get(2)), version))
 }
 
 /// Whether the run was published, asked when the answer to its COMMIT was lost.
 pub(super) async fn has(client: &impl GenericClient, schema: &str, run: &Run) -> Result<bool> {
     let what = |cause| failed("can't see in load_runs whether the load was published", cause);
-    let table = format!("{}.load_runs", quoted(schema));
-    let exists = "SELECT to_regclass($1) IS NOT NULL";
-    if !client.query_one(exists, &[&table]).await.map_err(what)?.get::<_, bool>(0) {
+    if present(client, schema, &["load_runs"]).await.map_err(what)?.is_empty() {
         return Ok(false);
     }
+    let table = qualified(schema, Table::LoadRuns);
     let query = format!("SELECT EXISTS (SELECT FROM {table} WHERE run = $1 AND token = $2)");
     Ok(client.query_one(&query, &[&run.number, &run.token]).await.map_err(what)?.get(0))
 }
@@ -113,15 +101,19 @@ const COUNTED: [Table; 7] = [
 pub(super) async fn amounts(transaction: &Transaction<'_>, run: &Run) -> Result<Amounts> {
     let what = |cause| failed("can't add up the records in load_objects", cause);
     let row = transaction.query_one(include_str!("../sql/amounts.sql"), &[&run.number]).await;
-    let row = row.map_err(what)?;
-    let number = |column: usize| row.get::<_, i64>(column) as u64;
-    Ok(Amounts {
+    Ok(amounts_from(&row.map_err(what)?, 0))
+}
+
+/// The amounts that stand in a row from the column `first` on.
+fn amounts_from(row: &Row, first: usize) -> Amounts {
+    let number = |column: usize| row.get::<_, i64>(first + column) as u64;
+    Amounts {
         records: number(0),
         taken: number(1),
         filtered: number(2),
         rejected: number(3),
         staged: number(4),
-    })
+    }
 }
 
 /// Enters `run`, after which the tables hold `tables`.

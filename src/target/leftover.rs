@@ -3,11 +3,10 @@
 //! A load that stages its records can be gone on with: the ledger of what it had read to the end is among its tables,
 //! and the star can be made of staged rows.
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, GenericClient};
 
 use super::session::Work;
-use super::{failed, literal, lock, quoted};
+use super::{failed, failed_unless_owner, literal, lock, present, quoted};
 use crate::error::Result;
 use crate::ledger::Plan;
 
@@ -50,20 +49,13 @@ pub(super) async fn take_over(
     loading: &str,
     settings: &str,
 ) -> Result<bool> {
-    let what = |cause: tokio_postgres::Error| {
-        let is_others = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-        let error = failed("can't clear away what an unfinished load has left", cause);
-        match is_others {
-            true => {
-                error.with_help("load as the role that began that one, or have its schema dropped")
-            }
-            false => error,
-        }
+    let what = |cause| {
+        let help = "load as the role that began that one, or have its schema dropped";
+        failed_unless_owner("can't clear away what an unfinished load has left", cause, help)
     };
     let mut taken = false;
     for left in left {
-        let unfinished = format!("{}.unfinished", quoted(&left));
-        let usable = !taken && is_usable(client, &unfinished, settings).await.map_err(what)?;
+        let usable = !taken && is_usable(client, &left, settings).await.map_err(what)?;
         let then = match usable {
             // Made before the connection broke.
             true if left == loading => String::new(),
@@ -78,14 +70,14 @@ pub(super) async fn take_over(
 
 async fn is_usable(
     client: &Client,
-    unfinished: &str,
+    left: &str,
     settings: &str,
 ) -> Result<bool, tokio_postgres::Error> {
-    let exists = "SELECT to_regclass($1) IS NOT NULL";
-    if !client.query_one(exists, &[&unfinished]).await?.get::<_, bool>(0) {
+    if present(client, left, &["unfinished"]).await?.is_empty() {
         return Ok(false);
     }
-    let same = format!("SELECT FROM {unfinished} WHERE program = $1 AND settings = $2");
+    let same =
+        format!("SELECT FROM {}.unfinished WHERE program = $1 AND settings = $2", quoted(left));
     Ok(client.query_opt(&same, &[&PROGRAM, &settings]).await?.is_some())
 }
 

@@ -6,7 +6,6 @@
 use tokio_postgres::{Client, GenericClient};
 
 use super::session::Work;
-
 use super::{failed, quoted};
 use crate::error::Result;
 use crate::star::Matching;

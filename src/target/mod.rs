@@ -22,6 +22,7 @@ use std::error::Error as _;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use tokio_postgres::GenericClient;
 use tokio_postgres::error::SqlState;
 
 pub use create::{Existing, create};
@@ -58,6 +59,29 @@ pub(crate) fn quoted(name: &str) -> String {
 pub(crate) fn literal(text: &str) -> String {
     let escapes = if text.contains('\\') { "E" } else { "" };
     format!("{escapes}'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Which of `names` are tables, views or indexes in `schema`.
+pub(crate) async fn present(
+    client: &impl GenericClient,
+    schema: &str,
+    names: &[&str],
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let query = "SELECT name FROM unnest($2::TEXT[]) AS name
+                 WHERE to_regclass(quote_ident($1) || '.' || quote_ident(name)) IS NOT NULL";
+    let rows = client.query(query, &[&schema, &names]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// A statement that failed where it may be that only the owner can run it; `help` says what to do then.
+pub(crate) fn failed_unless_owner(
+    what: &str,
+    cause: tokio_postgres::Error,
+    help: &'static str,
+) -> Error {
+    let is_others = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+    let error = failed(what, cause);
+    if is_others { error.with_help(help) } else { error }
 }
 
 /// A statement that failed, with what the server says and what to do about it.

@@ -181,7 +181,7 @@ impl PostgresLoad {
             drop(sender);
             let runners = self.sessions.iter().map(async |session| {
                 while let Ok(statement) = queue.recv().await {
-                    session.once(WHAT, &Statement(statement)).await?;
+                    session.once(READYING, &Statement(statement)).await?;
                 }
                 Ok(())
             });
@@ -341,14 +341,14 @@ enum Rest {
     KeptIfUseful,
 }
 
-const WHAT: &str = "can't build the keys of the new tables";
+const READYING: &str = "can't build the keys of the new tables";
 
 /// A statement that makes the new tables ready.
 struct Statement<'a>(&'a str);
 
 impl Work for Statement<'_> {
     async fn run(&self, client: &Client) -> Result<()> {
-        client.batch_execute(self.0).await.map_err(|cause| failed(WHAT, cause))
+        client.batch_execute(self.0).await.map_err(|cause| failed(READYING, cause))
     }
 }
 

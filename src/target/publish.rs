@@ -5,11 +5,10 @@
 //! sees all of the old state or all of the new one. (Swapping the table itself would show an empty one to a
 //! transaction whose snapshot is older than the swap.)
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use super::merge::{self, Rules};
-use super::{failed, ledger, quoted};
+use super::{failed, failed_unless_owner, ledger, present, quoted};
 use crate::error::{Error, Result};
 use crate::ledger::{Mode, Published, Run};
 use crate::report::TableRows;
@@ -96,14 +95,11 @@ async fn publish_all(
     failpoint!("all objects entered");
     let mut tables = apply(transaction, &content).await?;
     failpoint!("all applied");
-    for change in &content {
-        change.verify(transaction).await?;
+    for (change, rows) in content.iter().zip(&mut tables) {
+        rows.rows = change.verify(transaction).await?;
     }
     if !kept.is_empty() && *indexed {
         build_missing_indexes(transaction, schema).await?;
-    }
-    for rows in &mut tables {
-        rows.rows = count(transaction, rows.table).await?;
     }
     analyze(transaction, &tables).await?;
     failpoint!("all verified");
@@ -119,21 +115,19 @@ pub(super) async fn build_missing_indexes(
     transaction: &Transaction<'_>,
     schema: &str,
 ) -> Result<()> {
-    let what = |cause: tokio_postgres::Error| {
-        let is_others = cause.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
-        let error = failed("can't build the indexes of the tables", cause);
-        match is_others {
-            true => error.with_help("have the owner of the tables run `sparkload create`"),
-            false => error,
-        }
+    let what = |cause| {
+        let help = "have the owner of the tables run `sparkload create`";
+        failed_unless_owner("can't build the indexes of the tables", cause, help)
     };
-    for statement in INDEXES.split_inclusive(";\n") {
-        let name = statement.split("IF NOT EXISTS ").nth(1).and_then(|rest| rest.split(' ').next());
-        let name = format!("{}.{}", quoted(schema), name.unwrap_or_default());
-        let is_there = "SELECT to_regclass($1) IS NOT NULL";
-        if !transaction.query_one(is_there, &[&name]).await.map_err(what)?.get::<_, bool>(0) {
-            transaction.batch_execute(statement).await.map_err(what)?;
-        }
+    let named = INDEXES.split_inclusive(";\n").filter_map(|statement| {
+        let (_, rest) = statement.split_once("IF NOT EXISTS ")?;
+        Some((rest.split(' ').next()?, statement))
+    });
+    let named: Vec<_> = named.collect();
+    let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
+    let present = present(transaction, schema, &names).await.map_err(what)?;
+    for (_, statement) in named.iter().filter(|(name, _)| !present.iter().any(|it| it == name)) {
+        transaction.batch_execute(statement).await.map_err(what)?;
     }
     Ok(())
 }
@@ -263,10 +257,9 @@ pub(super) async fn move_missing(
 ) -> Result<Moved> {
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
     let mut tables = Moved::default();
+    let present = present(transaction, schema, &Table::ALL.map(Table::name)).await.map_err(what)?;
     for table in Table::ALL {
-        let live = qualified(schema, table);
-        let exists = "SELECT to_regclass($1) IS NOT NULL";
-        if transaction.query_one(exists, &[&live]).await.map_err(what)?.get(0) {
+        if present.iter().any(|name| name == table.name()) {
             tables.kept.push(table);
             continue;
         }
@@ -357,8 +350,8 @@ impl Change {
     }
 
     /// Sees to it that there are as many live rows as there should be: one without a key may stand there twice, and
-    /// a trigger may do what it likes.
-    async fn verify(&self, transaction: &Transaction<'_>) -> Result<()> {
+    /// a trigger may do what it likes. Returns how many there are.
+    async fn verify(&self, transaction: &Transaction<'_>) -> Result<u64> {
         let Self { table, live, new, scope } = self;
         let what = |cause| failed(format!("can't count the rows of {table}"), cause);
         let meant = match scope {
@@ -371,10 +364,12 @@ impl Change {
                  (SELECT FROM {live} AS live WHERE live.object_id = delta_objects.object_id OFFSET 0) AS live"
             ),
         };
-        let count = format!("SELECT (SELECT count(*) FROM {meant}) - (SELECT count(*) FROM {new})");
-        let surplus: i64 = transaction.query_one(&count, &[]).await.map_err(what)?.get(0);
+        let count = format!("SELECT (SELECT count(*) FROM {meant}), (SELECT count(*) FROM {new})");
+        let counts = transaction.query_one(&count, &[]).await.map_err(what)?;
+        let (found, expected): (i64, i64) = (counts.get(0), counts.get(1));
+        let surplus = found - expected;
         if surplus == 0 {
-            return Ok(());
+            return Ok(found as u64);
         }
         let (much, many) = if surplus < 0 { ("less", -surplus) } else { ("more", surplus) };
         Err(Error::target(format!("{table} would hold {many} rows {much} than it should"))

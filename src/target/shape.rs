@@ -55,20 +55,10 @@ async fn differences(
 
     let keys = include_str!("../sql/primary_keys.sql");
     let keys = client.query(keys, &[&schema]).await.map_err(what)?;
-    let exists =
-        "SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
-                                 WHERE nspname = $1 AND relname = $2 AND relkind IN ('r', 'p'))";
     for table in Table::ALL.into_iter().filter(|table| table.has_primary_key()) {
-        if !client
-            .query_one(exists, &[&schema, &table.name()])
-            .await
-            .map_err(what)?
-            .get::<_, bool>(0)
-        {
-            continue;
-        }
-        let key = keys.iter().find(|row| row.get::<_, &str>(0) == table.name());
-        let key: Vec<&str> = key.map(|row| row.get(1)).unwrap_or_default();
+        let row = keys.iter().find(|row| row.get::<_, &str>(0) == table.name());
+        let Some(row) = row else { continue };
+        let key: Vec<&str> = row.get::<_, Option<_>>(1).unwrap_or_default();
         if key != table.key() {
             let difference =
                 format!("{table} has not the primary key ({})", table.key().join(", "));
