@@ -46,15 +46,16 @@
 #[macro_use]
 mod failpoint;
 
+mod buffer;
 mod check;
 mod config;
 mod decode;
 mod encode;
 mod error;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod history;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod ledger;
 mod pipeline;
 mod query;

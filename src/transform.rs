@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use bumpalo::Bump;
+
+use crate::buffer::Buffers;
 use crate::decode::{Block, FrameKind};
 use crate::encode::Rows;
 use crate::ledger::Amounts;
@@ -65,9 +68,11 @@ pub(crate) struct Songs {
 impl Songs {
     pub fn transform(&self, pieces: &[Piece], catalog: &mut Catalog) -> Outcome {
         let mut staged = Rows::new(Table::StagingSongs);
-        let mut outcome = each_record(pieces, |record, place| {
-            let text = self.reader.text(record)?;
-            let song = self.reader.read(&text)?;
+        let mut arena = Bump::new();
+        let mut outcome = each_record(pieces, |record, text, place| {
+            arena.reset();
+            let text = self.reader.text(record, text)?;
+            let song = self.reader.read(&text, &arena)?;
             if self.star {
                 catalog.add(&song, place);
             }
@@ -91,23 +96,25 @@ pub(crate) struct Logs {
     /// What plays are matched with; without it no play is made, and no user and no moment.
     pub songs: Option<MatchIndex>,
     pub matched_only: bool,
+    /// Memory for the rows of plays.
+    pub plays: Buffers,
+    /// Memory for staged rows.
+    pub staged: Buffers,
 }
 
 impl Logs {
     pub fn transform(&self, pieces: &[Piece], listening: &mut Listening) -> Outcome {
-        let mut staged = Rows::new(Table::StagingEvents);
-        let mut plays = Rows::new(Table::Songplays);
-        // What the rows take of real events: room for it at once keeps the allocator without holes.
+        // What the rows take of real events.
         let bytes: usize = pieces.iter().map(|piece| piece.block.bytes.len()).sum();
-        if self.songs.is_some() {
-            plays.bytes.reserve(bytes / 2);
-        }
-        if self.staging {
-            staged.bytes.reserve(bytes);
-        }
-        let mut outcome = each_record(pieces, |record, place| {
-            let text = self.reader.text(record)?;
-            let event = self.reader.read(&text)?;
+        let plays_bytes = if self.songs.is_some() { bytes / 2 } else { 0 };
+        let staged_bytes = if self.staging { bytes } else { 0 };
+        let mut plays = Rows::within(Table::Songplays, self.plays.take(plays_bytes));
+        let mut staged = Rows::within(Table::StagingEvents, self.staged.take(staged_bytes));
+        let mut arena = Bump::new();
+        let mut outcome = each_record(pieces, |record, text, place| {
+            arena.reset();
+            let text = self.reader.text(record, text)?;
+            let event = self.reader.read(&text, &arena)?;
             let mut taken = event.is_play();
             if let Some(songs) = &self.songs {
                 listening.users.see(&event, place);
@@ -132,7 +139,7 @@ impl Logs {
 }
 
 /// What became of a record that is not rejected.
-enum Fate {
+pub(crate) enum Fate {
     Taken,
     Filtered,
 }
@@ -146,21 +153,23 @@ impl Outcome {
     }
 }
 
-/// Has every record read and collects those that can't be.
-fn each_record(
+/// Has every record read and collects those that can't be. A record comes as text, too, where its whole block is text.
+pub(crate) fn each_record(
     pieces: &[Piece],
-    mut read: impl FnMut(&[u8], Place) -> Result<Fate, Fault>,
+    mut read: impl FnMut(&[u8], Option<&str>, Place) -> Result<Fate, Fault>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     for Piece { object, block, last } in pieces {
         let mut amounts = Amounts { records: block.frames.len() as u64, ..Amounts::default() };
         let mut line_of = block.lines();
+        let text = simdutf8::basic::from_utf8(&block.bytes).ok();
         for (index, &frame) in block.frames.iter().enumerate() {
             let number = block.first_record + index as u64;
             let record = block.record(frame);
             let result = match (frame.kind, u32::try_from(number)) {
                 (FrameKind::Record, Ok(record_no)) => {
-                    read(record, Place { rank: object.rank, record_no, object_id: object.id })
+                    let text = text.and_then(|text| text.get(frame.range()));
+                    read(record, text, Place { rank: object.rank, record_no, object_id: object.id })
                 }
                 (FrameKind::Record, Err(_)) => {
                     Err(Fault::record("the object has more than 4294967295 records"))

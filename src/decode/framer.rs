@@ -5,6 +5,8 @@
 //! string ends the record; so does a line that begins with `{` where JSON allows no `{`; and what follows a
 //! record on its line, or stands between records, runs to the end of that line. The parser rejects such pieces.
 
+use std::ops::Range;
+
 use memchr::{memchr, memchr2_iter, memchr3};
 
 /// One record's place in its block.
@@ -13,6 +15,13 @@ pub(crate) struct Frame {
     pub start: u32,
     pub end: u32,
     pub kind: FrameKind,
+}
+
+impl Frame {
+    /// Its bytes' places in the block.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,13 +8,15 @@ pub(crate) use compression::Compression;
 pub(crate) use cutter::{Cutter, Limits};
 pub(crate) use framer::{Frame, FrameKind};
 
+use crate::buffer::Buffer;
+
 /// A run of whole records of one object, in order.
 ///
 /// Where it was cut depends on the block size, what it holds and how its records are numbered does not.
 #[derive(Debug, Default)]
 pub(crate) struct Block {
     /// Decoded bytes; every frame lies inside.
-    pub bytes: Vec<u8>,
+    pub bytes: Buffer,
     /// The records, in order.
     pub frames: Vec<Frame>,
     /// The number of the first record in its object, counted from 1.
@@ -28,7 +30,7 @@ pub(crate) struct Block {
 impl Block {
     /// The bytes of `frame`.
     pub fn record(&self, frame: Frame) -> &[u8] {
-        &self.bytes[frame.start as usize..frame.end as usize]
+        &self.bytes[frame.range()]
     }
 
     /// Counts the lines of the object up to frames that are asked for in order.

@@ -1,5 +1,6 @@
 //! PostgreSQL's binary COPY format.
 
+use crate::buffer::Buffer;
 use crate::table::time::Moment;
 use crate::table::{Row, Table};
 
@@ -13,13 +14,18 @@ pub(crate) const TRAILER: &[u8; 2] = b"\xff\xff";
 #[derive(Debug)]
 pub(crate) struct Rows {
     pub table: Table,
-    pub bytes: Vec<u8>,
+    pub bytes: Buffer,
     pub count: u64,
 }
 
 impl Rows {
     pub fn new(table: Table) -> Self {
-        Self { table, bytes: Vec::new(), count: 0 }
+        Self::within(table, Buffer::default())
+    }
+
+    /// Rows that are put into the memory of `bytes`, which is empty.
+    pub fn within(table: Table, bytes: Buffer) -> Self {
+        Self { table, bytes, count: 0 }
     }
 
     /// Adds `row`, which must be of this table.
@@ -27,7 +33,7 @@ impl Rows {
         debug_assert_eq!(R::TABLE, self.table);
         let columns = R::TABLE.columns().len();
         self.bytes.extend_from_slice(&(columns as i16).to_be_bytes());
-        let mut writer = RowWriter { bytes: &mut self.bytes, columns: 0 };
+        let mut writer = RowWriter { bytes: &mut *self.bytes, columns: 0 };
         row.write(&mut writer);
         debug_assert_eq!(writer.columns, columns, "{} writes other columns than it has", R::TABLE);
         self.count += 1;
@@ -42,31 +48,37 @@ pub(crate) struct RowWriter<'a> {
 
 impl RowWriter<'_> {
     pub fn int(&mut self, value: Option<i32>) {
-        self.field(value.map(i32::to_be_bytes));
+        self.number(value.map(i32::to_be_bytes));
     }
 
     pub fn bigint(&mut self, value: Option<i64>) {
-        self.field(value.map(i64::to_be_bytes));
+        self.number(value.map(i64::to_be_bytes));
     }
 
     pub fn double(&mut self, value: Option<f64>) {
-        self.field(value.map(f64::to_be_bytes));
+        self.number(value.map(f64::to_be_bytes));
     }
 
     pub fn timestamp(&mut self, value: Moment) {
-        self.field(Some(value.postgres_us().to_be_bytes()));
+        self.number(Some(value.postgres_us().to_be_bytes()));
     }
 
     pub fn text(&mut self, value: Option<&str>) {
-        self.field(value);
+        let Some(value) = value else { return self.null() };
+        self.bytes.extend_from_slice(&(value.len() as i32).to_be_bytes());
+        self.bytes.extend_from_slice(value.as_bytes());
+        self.columns += 1;
     }
 
-    fn field(&mut self, value: Option<impl AsRef<[u8]>>) {
-        const NULL: i32 = -1;
-        let value = value.as_ref().map(AsRef::as_ref);
-        let length = value.map_or(NULL, |value| value.len() as i32);
-        self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+    fn number<const BYTES: usize>(&mut self, value: Option<[u8; BYTES]>) {
+        let Some(value) = value else { return self.null() };
+        self.bytes.extend_from_slice(&(BYTES as i32).to_be_bytes());
+        self.bytes.extend_from_slice(&value);
+        self.columns += 1;
+    }
+
+    fn null(&mut self) {
+        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
         self.columns += 1;
     }
 }

@@ -7,6 +7,7 @@ use futures::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::decode::{Block, Compression, Cutter, Limits};
 use crate::error::{Error, Remedy, Result};
@@ -56,6 +57,8 @@ pub(super) struct Reading {
     fetches: usize,
     retry: Retry,
     budget: Budget,
+    /// The memory of blocks.
+    buffers: Buffers,
     progress: Arc<Progress>,
 }
 
@@ -87,6 +90,7 @@ impl Reading {
             fetches: config.fetches,
             retry: config.retry,
             budget: budget.clone(),
+            buffers: Buffers::default(),
             progress: config.progress.clone(),
         }
     }
@@ -160,7 +164,7 @@ impl Reading {
         let mut body = self.store.read(object).await?;
         // Nothing holds no records, though it is no archive.
         let compression = if object.size == 0 { Compression::Plain } else { object.compression };
-        let mut cutter = Cutter::new(compression, self.limits);
+        let mut cutter = Cutter::new(compression, self.limits, &self.buffers, object.size);
         while let Some(mut bytes) = body.next().await? {
             self.progress.bytes.add(bytes.len() as u64);
             came.bytes += bytes.len() as u64;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::books::Books;
 use super::cpu::{Cpu, States};
 use super::reading::{Batch, Reserved, batches};
+use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::encode::Rows;
 use crate::error::Result;
@@ -67,19 +68,19 @@ impl<'a> Transforming<'a> {
         if !star {
             return Ok(None);
         }
-        self.send(catalog.songs()).await;
-        self.send(catalog.artists()).await;
+        send(&self.rows, catalog.songs()).await;
+        send(&self.rows, catalog.artists()).await;
         Ok(Some(catalog.match_index(self.config.matching)))
     }
 
-    /// Works on log `pieces` until no more come. With `songs` the star is made here: it sends plays, then users and
-    /// times.
+    /// Works on log `pieces` until no more come; returns what the plays, which it sends, say of users and times. With
+    /// `songs` the star is made here.
     pub async fn logs(
         &mut self,
         pieces: mpsc::Receiver<Reserved>,
         objects: &[Arc<Object>],
         songs: Option<MatchIndex>,
-    ) -> Result<()> {
+    ) -> Result<Listening> {
         self.config.progress.enter(Phase::Logs);
         let started = Instant::now();
         let work = Logs {
@@ -87,13 +88,13 @@ impl<'a> Transforming<'a> {
             staging: self.config.staging,
             songs,
             matched_only: self.config.matched_only,
+            plays: Buffers::default(),
+            staged: Buffers::default(),
         };
-        let Listening { users, moments } =
+        let listening =
             self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
         self.stages.push(stage("logs", started, objects, self.books.records(Kind::Logs)));
-        self.send(users.rows()).await;
-        self.send(moments.iter()).await;
-        Ok(())
+        Ok(listening)
     }
 
     /// Gives the books back; no more rows come.
@@ -126,20 +127,23 @@ impl<'a> Transforming<'a> {
         }
         Ok(states.take().into_iter().reduce(S::merged).unwrap_or_default())
     }
+}
 
-    /// Encodes and sends the rows of a dimension.
-    async fn send<R: Row>(&self, all: impl Iterator<Item = R>) {
-        let mut run = Rows::new(R::TABLE);
-        for row in all {
-            run.push(&row);
-            if run.bytes.len() >= PART_BYTES {
-                let full = mem::replace(&mut run, Rows::new(R::TABLE));
-                let _ = self.rows.send(Part { rows: full, reserved: None }).await;
-            }
+/// Encodes and sends the rows of a dimension.
+pub(super) async fn send<R: Row>(
+    parts: &async_channel::Sender<Part>,
+    all: impl Iterator<Item = R>,
+) {
+    let mut run = Rows::new(R::TABLE);
+    for row in all {
+        run.push(&row);
+        if run.bytes.len() >= PART_BYTES {
+            let full = mem::replace(&mut run, Rows::new(R::TABLE));
+            let _ = parts.send(Part { rows: full, reserved: None }).await;
         }
-        if run.count > 0 {
-            let _ = self.rows.send(Part { rows: run, reserved: None }).await;
-        }
+    }
+    if run.count > 0 {
+        let _ = parts.send(Part { rows: run, reserved: None }).await;
     }
 }
 

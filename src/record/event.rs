@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
+
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
@@ -12,26 +14,26 @@ use crate::table::Table;
 use crate::table::staging_events::FIELDS;
 use crate::table::time::Moment;
 
-/// One event, borrowed from its JSON wherever that says it plainly.
-#[derive(Debug, Clone, PartialEq)]
+/// One event, borrowed from its JSON wherever that says it plainly, and from an arena elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Event<'a> {
-    pub artist: Option<Cow<'a, str>>,
-    pub auth: Option<Cow<'a, str>>,
-    pub first_name: Option<Cow<'a, str>>,
-    pub gender: Option<Cow<'a, str>>,
+    pub artist: Option<&'a str>,
+    pub auth: Option<&'a str>,
+    pub first_name: Option<&'a str>,
+    pub gender: Option<&'a str>,
     pub item_in_session: Option<i32>,
-    pub last_name: Option<Cow<'a, str>>,
+    pub last_name: Option<&'a str>,
     pub length: Option<f64>,
-    pub level: Option<Cow<'a, str>>,
-    pub location: Option<Cow<'a, str>>,
-    pub method: Option<Cow<'a, str>>,
-    pub page: Option<Cow<'a, str>>,
+    pub level: Option<&'a str>,
+    pub location: Option<&'a str>,
+    pub method: Option<&'a str>,
+    pub page: Option<&'a str>,
     pub registration: Option<i64>,
     pub session_id: Option<i32>,
-    pub song: Option<Cow<'a, str>>,
+    pub song: Option<&'a str>,
     pub status: Option<i32>,
     pub ts: Option<Moment>,
-    pub user_agent: Option<Cow<'a, str>>,
+    pub user_agent: Option<&'a str>,
     pub user_id: Option<i32>,
 }
 
@@ -76,20 +78,33 @@ impl EventReader {
         Self { keys, format: format.clone() }
     }
 
-    /// The record as text; with invalid UTF-8 replaced, where the format says so.
-    pub fn text<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, Fault> {
+    /// Reads the same without the fast path.
+    #[cfg(feature = "internals")]
+    pub fn plain(self) -> Self {
+        Self { keys: self.keys.plain(), ..self }
+    }
+
+    /// The record as text, which may be known; with invalid UTF-8 replaced, where the format says so.
+    pub fn text<'a>(
+        &self,
+        record: &'a [u8],
+        known: Option<&'a str>,
+    ) -> Result<Cow<'a, str>, Fault> {
+        if let Some(text) = known {
+            return Ok(Cow::Borrowed(text));
+        }
         utf8_text::<FIELDS>(record, &self.keys, Table::StagingEvents, &self.format)
     }
 
-    /// The event that `record` holds.
+    /// The event that `record` holds; `arena` holds the texts that it does not hold as they are.
     ///
     /// # Errors
     ///
     /// It is not a JSON object, a value does not convert, or a play lacks its user or moment.
-    pub fn read<'a>(&self, record: &'a str) -> Result<Event<'a>, Fault> {
+    pub fn read<'a>(&self, record: &'a str, arena: &'a Bump) -> Result<Event<'a>, Fault> {
         let raw = self.keys.pick::<FIELDS>(record)?;
-        let cells =
-            Cells { raw: &raw, columns: Table::StagingEvents.columns(), format: &self.format };
+        let columns = Table::StagingEvents.columns();
+        let cells = Cells { record, raw: &raw, columns, format: &self.format, arena };
         let event = Event {
             artist: cells.text(0)?,
             auth: cells.text(1)?,
@@ -123,6 +138,6 @@ impl EventReader {
 impl Event<'_> {
     /// Whether a song was played.
     pub fn is_play(&self) -> bool {
-        self.page.as_deref() == Some("NextSong")
+        self.page == Some("NextSong")
     }
 }

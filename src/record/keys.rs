@@ -2,19 +2,24 @@
 
 use std::fmt;
 
+use bumpalo::Bump;
 use hashbrown::HashMap;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::jsonpaths::{JsonPath, Step};
 use super::reject::Fault;
+use super::scan::Scanner;
 use super::text::unescape;
+use super::value::Raw;
 
 /// The members that a record's columns are fed from.
 #[derive(Debug)]
 pub(super) struct Keys {
     feeds: HashMap<String, Vec<Feed>>,
     ignore_case: bool,
+    /// The fast path, where there is one.
+    scanner: Option<Scanner>,
 }
 
 #[derive(Debug)]
@@ -26,23 +31,44 @@ struct Feed {
 impl Keys {
     /// The columns in order, each fed from its path.
     pub fn new(paths: impl Iterator<Item = JsonPath>, ignore_case: bool) -> Self {
+        let paths: Vec<_> = paths.collect();
+        let scanner = if ignore_case { None } else { Scanner::new(&paths) };
         let mut feeds = HashMap::<String, Vec<Feed>>::new();
-        for (column, JsonPath { key, below }) in paths.enumerate() {
+        for (column, JsonPath { key, below }) in paths.into_iter().enumerate() {
             let key = if ignore_case { key.to_lowercase() } else { key };
             feeds.entry(key).or_default().push(Feed { column, below });
         }
-        Self { feeds, ignore_case }
+        Self { feeds, ignore_case, scanner }
     }
 
-    /// The JSON text of each column's value; `None` where it is missing or null.
+    /// The same keys without the fast path.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn plain(self) -> Self {
+        Self { scanner: None, ..self }
+    }
+
+    /// The value of each column; `None` where it is missing or null.
     ///
     /// # Errors
     ///
     /// `record` is not one JSON object.
-    pub fn pick<'a, const COLUMNS: usize>(
+    #[inline]
+    pub fn pick<const COLUMNS: usize>(
         &self,
-        record: &'a str,
-    ) -> Result<[Option<&'a str>; COLUMNS], Fault> {
+        record: &str,
+    ) -> Result<[Option<Raw>; COLUMNS], Fault> {
+        let mut picked = [None; COLUMNS];
+        if let Some(scanner) = &self.scanner
+            && scanner.pick(record, &mut picked)
+        {
+            return Ok(picked);
+        }
+        self.parse(record)
+    }
+
+    /// What [`pick`](Self::pick) gives, from a JSON parser.
+    #[cold]
+    fn parse<const COLUMNS: usize>(&self, record: &str) -> Result<[Option<Raw>; COLUMNS], Fault> {
         let mut picked = [None; COLUMNS];
         let read = each_member(record, |key, value| {
             let feeds = if self.ignore_case {
@@ -51,7 +77,8 @@ impl Keys {
                 self.feeds.get(key)
             };
             for feed in feeds.into_iter().flatten() {
-                picked[feed.column] = descend(value, &feed.below, self.ignore_case);
+                let value = descend(value, &feed.below, self.ignore_case);
+                picked[feed.column] = value.map(|value| Raw::of(record, value));
             }
         });
         match read {
@@ -105,8 +132,8 @@ fn each_member<'a>(json: &'a str, each: impl FnMut(&str, &'a str)) -> serde_json
             while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
                 let key = key.get();
                 // A key that no text can hold is none that is known.
-                if let Ok(key) = unescape(&key[1..key.len() - 1], None) {
-                    (self.0)(&key, value.get());
+                if let Ok(key) = unescape(&key[1..key.len() - 1], None, &Bump::new()) {
+                    (self.0)(key, value.get());
                 }
             }
             Ok(())
@@ -127,7 +154,7 @@ mod tests {
             .iter()
             .map(|(key, below)| JsonPath { key: (*key).to_owned(), below: below.clone() });
         let keys = Keys::new(paths, ignore_case);
-        keys.pick::<2>(record).unwrap().map(|value| value.map(str::to_owned))
+        keys.pick::<2>(record).unwrap().map(|value| value.map(|raw| raw.source(record).to_owned()))
     }
 
     #[test]

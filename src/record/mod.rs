@@ -5,6 +5,7 @@ mod format;
 mod jsonpaths;
 mod keys;
 mod reject;
+mod scan;
 mod song;
 mod text;
 mod value;
@@ -43,8 +44,7 @@ fn utf8_text<'a, const COLUMNS: usize>(
     let picked = keys.pick::<COLUMNS>(&readable)?;
     let blamed = picked.iter().zip(table.columns()).find_map(|(value, column)| {
         let value = (*value)?;
-        let start = value.as_ptr().addr() - readable.as_ptr().addr();
-        let place = start..start + value.len();
+        let place = value.start as usize..value.end as usize;
         place.contains(&at).then(|| Fault::value(*column, Some(&record[place]), REASON))
     });
     Err(blamed.unwrap_or_else(|| Fault::record(REASON)))

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use bumpalo::Bump;
+
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
@@ -11,17 +13,17 @@ use super::value::Cells;
 use crate::table::Table;
 use crate::table::staging_songs::FIELDS;
 
-/// One song with its artist, borrowed from its JSON wherever that says it plainly.
-#[derive(Debug, Clone, PartialEq)]
+/// One song with its artist, borrowed from its JSON wherever that says it plainly, and from an arena elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct SongRecord<'a> {
     pub num_songs: Option<i32>,
-    pub artist_id: Cow<'a, str>,
+    pub artist_id: &'a str,
     pub artist_latitude: Option<f64>,
     pub artist_longitude: Option<f64>,
-    pub artist_location: Option<Cow<'a, str>>,
-    pub artist_name: Cow<'a, str>,
-    pub song_id: Cow<'a, str>,
-    pub title: Cow<'a, str>,
+    pub artist_location: Option<&'a str>,
+    pub artist_name: &'a str,
+    pub song_id: &'a str,
+    pub title: &'a str,
     pub duration: f64,
     pub year: Option<i32>,
 }
@@ -41,21 +43,34 @@ impl SongReader {
         Self { keys, format: format.clone() }
     }
 
-    /// The record as text; with invalid UTF-8 replaced, where the format says so.
-    pub fn text<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, Fault> {
+    /// Reads the same without the fast path.
+    #[cfg(feature = "internals")]
+    pub fn plain(self) -> Self {
+        Self { keys: self.keys.plain(), ..self }
+    }
+
+    /// The record as text, which may be known; with invalid UTF-8 replaced, where the format says so.
+    pub fn text<'a>(
+        &self,
+        record: &'a [u8],
+        known: Option<&'a str>,
+    ) -> Result<Cow<'a, str>, Fault> {
+        if let Some(text) = known {
+            return Ok(Cow::Borrowed(text));
+        }
         utf8_text::<FIELDS>(record, &self.keys, Table::StagingSongs, &self.format)
     }
 
-    /// The song that `record` holds.
+    /// The song that `record` holds; `arena` holds the texts that it does not hold as they are.
     ///
     /// # Errors
     ///
     /// It is not a JSON object, a value does not convert, or one is missing that `songs` or `artists` can't be
     /// without.
-    pub fn read<'a>(&self, record: &'a str) -> Result<SongRecord<'a>, Fault> {
+    pub fn read<'a>(&self, record: &'a str, arena: &'a Bump) -> Result<SongRecord<'a>, Fault> {
         let raw = self.keys.pick::<FIELDS>(record)?;
-        let cells =
-            Cells { raw: &raw, columns: Table::StagingSongs.columns(), format: &self.format };
+        let columns = Table::StagingSongs.columns();
+        let cells = Cells { record, raw: &raw, columns, format: &self.format, arena };
         Ok(SongRecord {
             num_songs: cells.int(0)?,
             artist_id: cells.required_text(1)?,

@@ -1,8 +1,11 @@
 //! Text: what a JSON string says, and what to do with the bytes that no database can hold.
 
-use std::borrow::Cow;
+use bumpalo::Bump;
+use bumpalo::collections::String as ArenaString;
 
-/// Undoes the escapes of a string's `inner` text, which a JSON parser has accepted.
+use super::scan::find_special;
+
+/// Undoes the escapes of a string's `inner` text, which a JSON parser has accepted; what it says then is held by `arena`.
 ///
 /// What a database's text can't hold becomes as many `replacement`s as it would take bytes (three for a
 /// surrogate, one for U+0000).
@@ -10,12 +13,17 @@ use std::borrow::Cow;
 /// # Errors
 ///
 /// There is something to replace and no replacement.
-pub(super) fn unescape(inner: &str, replacement: Option<u8>) -> Result<Cow<'_, str>, &'static str> {
-    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
-        return Ok(Cow::Borrowed(inner));
+pub(super) fn unescape<'a>(
+    inner: &'a str,
+    replacement: Option<u8>,
+    arena: &'a Bump,
+) -> Result<&'a str, &'static str> {
+    let Some(first) = find_special(inner.as_bytes(), 0) else {
+        return Ok(inner);
     };
-    let mut text = String::with_capacity(inner.len());
+    let mut text = ArenaString::with_capacity_in(inner.len(), arena);
     let mut rest = inner;
+    // Quotes and control characters stand in it behind a backslash only.
     let mut backslash = Some(first);
     while let Some(at) = backslash {
         text.push_str(&rest[..at]);
@@ -53,10 +61,10 @@ pub(super) fn unescape(inner: &str, replacement: Option<u8>) -> Result<Cow<'_, s
             }
             itself => text.push(char::from(itself)),
         }
-        backslash = memchr::memchr(b'\\', rest.as_bytes());
+        backslash = find_special(rest.as_bytes(), 0);
     }
     text.push_str(rest);
-    Ok(Cow::Owned(text))
+    Ok(text.into_bump_str())
 }
 
 const UNPAIRED: &str = "unpaired surrogate";
@@ -80,15 +88,15 @@ pub(super) fn replace_invalid(bytes: &[u8], replacement: u8) -> String {
     text
 }
 
-/// JSON text without the white space between its tokens.
-pub(super) fn compact(json: &str) -> Cow<'_, str> {
-    let is_space = |byte: u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    if !json.bytes().any(is_space) {
-        return Cow::Borrowed(json);
+/// JSON text without the white space between its tokens, held by `arena` where there is some.
+pub(super) fn compact<'a>(json: &'a str, arena: &'a Bump) -> &'a str {
+    let is_space = |character| matches!(character, ' ' | '\t' | '\r' | '\n');
+    if !json.contains(is_space) {
+        return json;
     }
     let mut in_string = false;
     let mut escaped = false;
-    let mut text = json.to_owned();
+    let mut text = ArenaString::from_str_in(json, arena);
     text.retain(|character| {
         if in_string {
             in_string = escaped || character != '"';
@@ -96,21 +104,14 @@ pub(super) fn compact(json: &str) -> Cow<'_, str> {
             return true;
         }
         in_string = character == '"';
-        !matches!(character, ' ' | '\t' | '\r' | '\n')
+        !is_space(character)
     });
-    Cow::Owned(text)
+    text.into_bump_str()
 }
 
 /// The longest beginning of `text` that has at most `bytes` bytes and ends between two characters.
-pub(super) fn truncate(text: Cow<'_, str>, bytes: usize) -> Cow<'_, str> {
-    let end = text.floor_char_boundary(bytes);
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    }
+pub(super) fn truncate(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
             (r"\\u0000", "\\u0000"),
         ];
         for (inner, expected) in cases {
-            assert_eq!(unescape(inner, None).unwrap(), expected, "{inner}");
+            assert_eq!(unescape(inner, None, &Bump::new()).unwrap(), expected, "{inner}");
         }
     }
 
@@ -143,15 +144,19 @@ mod tests {
             (r"\ud800\n", "???\n"),
         ];
         for (inner, replaced) in cases {
-            assert!(unescape(inner, None).is_err(), "{inner}");
-            assert_eq!(unescape(inner, Some(b'?')).unwrap(), replaced, "{inner}");
+            assert!(unescape(inner, None, &Bump::new()).is_err(), "{inner}");
+            assert_eq!(unescape(inner, Some(b'?'), &Bump::new()).unwrap(), replaced, "{inner}");
         }
         assert_eq!(replace_invalid(b"a\xe2\x82z\xff", b'^'), "a^^z^");
     }
 
     #[test]
     fn compact_json_keeps_the_spaces_of_strings() {
-        assert_eq!(compact("{ \"a b\" : [ 1.0 ,\n\"\\\" }\" ] }"), "{\"a b\":[1.0,\"\\\" }\"]}");
-        assert_eq!(compact("[1]"), "[1]");
+        let arena = Bump::new();
+        assert_eq!(
+            compact("{ \"a b\" : [ 1.0 ,\n\"\\\" }\" ] }", &arena),
+            "{\"a b\":[1.0,\"\\\" }\"]}"
+        );
+        assert_eq!(compact("[1]", &arena), "[1]");
     }
 }

@@ -1,6 +1,6 @@
 //! Values: a JSON value's source text becomes what its column holds, as a warehouse's COPY converts it.
 
-use std::borrow::Cow;
+use bumpalo::Bump;
 
 use super::format::Format;
 use super::reject::Fault;
@@ -8,11 +8,58 @@ use super::text::{compact, truncate, unescape};
 use crate::table::Column;
 use crate::table::time::Moment;
 
-/// The values of one record in column order, as JSON text, `None` where there is none or it is null.
+/// Where a JSON value that a parser has accepted stands in its record, and what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub start: u32,
+    pub end: u32,
+    pub kind: RawKind,
+}
+
+/// What a JSON value is, as far as conversions ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RawKind {
+    /// A string that means what it says; its quotes belong to it.
+    Plain,
+    /// A string with escapes.
+    Escaped,
+    Number,
+    /// A boolean, an object or an array.
+    Other,
+}
+
+impl Raw {
+    /// The `value` that stands in `record`, of which it is a part.
+    pub fn of(record: &str, value: &str) -> Self {
+        let start = value.as_ptr().addr() - record.as_ptr().addr();
+        let kind = match value.as_bytes()[0] {
+            b'"' if value.contains('\\') => RawKind::Escaped,
+            b'"' => RawKind::Plain,
+            b'-' | b'0'..=b'9' => RawKind::Number,
+            _ => RawKind::Other,
+        };
+        Self { start: start as u32, end: (start + value.len()) as u32, kind }
+    }
+
+    /// The value's source text, which stands in `record`.
+    pub fn source(self, record: &str) -> &str {
+        &record[self.start as usize..self.end as usize]
+    }
+
+    /// What stands between the quotes of a string.
+    fn inner(self, record: &str) -> &str {
+        &record[self.start as usize + 1..self.end as usize - 1]
+    }
+}
+
+/// The values of one record in column order, `None` where there is none or it is null.
 pub(super) struct Cells<'a, 'r> {
-    pub raw: &'r [Option<&'a str>],
+    pub record: &'a str,
+    pub raw: &'r [Option<Raw>],
     pub columns: &'static [Column],
     pub format: &'r Format,
+    /// Holds the texts that do not stand in the record as they are.
+    pub arena: &'a Bump,
 }
 
 const NOT_WHOLE: &str = "not a whole number";
@@ -21,12 +68,13 @@ const OUT_OF_RANGE: &str = "out of range";
 
 impl<'a> Cells<'a, '_> {
     /// Text: a string's content, anything else as its source text without needless space.
-    pub fn text(&self, index: usize) -> Result<Option<Cow<'a, str>>, Fault> {
+    pub fn text(&self, index: usize) -> Result<Option<&'a str>, Fault> {
         let Some(raw) = self.raw[index] else { return Ok(None) };
-        let text = match raw.as_bytes()[0] {
-            b'"' => self.string(index, raw)?,
-            b'{' | b'[' => compact(raw),
-            _ => Cow::Borrowed(raw),
+        let text = match raw.kind {
+            RawKind::Plain => raw.inner(self.record),
+            RawKind::Escaped => self.unescape(index, raw)?,
+            RawKind::Number => raw.source(self.record),
+            RawKind::Other => compact(raw.source(self.record), self.arena),
         };
         let is_null = (self.format.empty_as_null && text.is_empty())
             || (self.format.blanks_as_null && !text.is_empty() && text.trim().is_empty());
@@ -45,7 +93,7 @@ impl<'a> Cells<'a, '_> {
     }
 
     /// Text that the record can't do without.
-    pub fn required_text(&self, index: usize) -> Result<Cow<'a, str>, Fault> {
+    pub fn required_text(&self, index: usize) -> Result<&'a str, Fault> {
         self.text(index)?.ok_or_else(|| self.missing(index))
     }
 
@@ -55,8 +103,17 @@ impl<'a> Cells<'a, '_> {
     }
 
     pub fn bigint(&self, index: usize) -> Result<Option<i64>, Fault> {
+        let Some(raw) = self.raw[index] else { return Ok(None) };
+        let digits = match raw.kind {
+            RawKind::Number => raw.source(self.record),
+            RawKind::Plain => raw.inner(self.record),
+            RawKind::Escaped | RawKind::Other => "",
+        };
+        if let Some(value) = value_of_digits(digits) {
+            return Ok(Some(value));
+        }
         let Some(number) = self.number(index)? else { return Ok(None) };
-        whole(&number).map(Some).map_err(|reason| self.fault(index, reason))
+        whole(number).map(Some).map_err(|reason| self.fault(index, reason))
     }
 
     pub fn double(&self, index: usize) -> Result<Option<f64>, Fault> {
@@ -84,15 +141,13 @@ impl<'a> Cells<'a, '_> {
     }
 
     /// The text of a number, which may stand in a string; a blank string holds none.
-    fn number(&self, index: usize) -> Result<Option<Cow<'a, str>>, Fault> {
+    fn number(&self, index: usize) -> Result<Option<&'a str>, Fault> {
         let Some(raw) = self.raw[index] else { return Ok(None) };
-        let number = match raw.as_bytes()[0] {
-            b'"' => match self.string(index, raw)? {
-                Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-                Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-            },
-            b'-' | b'0'..=b'9' => Cow::Borrowed(raw),
-            _ => return Err(self.fault(index, NOT_A_NUMBER)),
+        let number = match raw.kind {
+            RawKind::Number => return Ok(Some(raw.source(self.record))),
+            RawKind::Plain => raw.inner(self.record).trim(),
+            RawKind::Escaped => self.unescape(index, raw)?.trim(),
+            RawKind::Other => return Err(self.fault(index, NOT_A_NUMBER)),
         };
         if number.is_empty() {
             return Ok(None);
@@ -108,14 +163,34 @@ impl<'a> Cells<'a, '_> {
         Ok(Some(number))
     }
 
-    fn string(&self, index: usize, raw: &'a str) -> Result<Cow<'a, str>, Fault> {
-        unescape(&raw[1..raw.len() - 1], self.format.replace_invalid_chars)
+    fn unescape(&self, index: usize, raw: Raw) -> Result<&'a str, Fault> {
+        unescape(raw.inner(self.record), self.format.replace_invalid_chars, self.arena)
             .map_err(|reason| self.fault(index, reason))
     }
 
     pub fn fault(&self, index: usize, reason: &'static str) -> Fault {
-        Fault::value(self.columns[index], self.raw[index].map(str::as_bytes), reason)
+        let value = self.raw[index].map(|raw| raw.source(self.record).as_bytes());
+        Fault::value(self.columns[index], value, reason)
     }
+}
+
+/// The value of digits that a 64-bit number is sure to hold, as milliseconds are written often with `.0` behind them.
+#[inline]
+fn value_of_digits(text: &str) -> Option<i64> {
+    const MAX_DIGITS: usize = 18;
+    let digits = text.strip_suffix(".0").unwrap_or(text).as_bytes();
+    if digits.is_empty() || digits.len() > MAX_DIGITS {
+        return None;
+    }
+    let mut value = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + i64::from(digit);
+    }
+    Some(value)
 }
 
 /// The exact value of a number that is whole, however it is written (`5`, `5.0`, `0.5e1`).
@@ -181,13 +256,15 @@ mod tests {
     static KEY: [Column; 1] = [Column::new("column", Kind::Key)];
 
     fn with<T>(
-        raw: &str,
+        record: &str,
         format: &Format,
         columns: &'static [Column],
         convert: impl Fn(&Cells<'_, '_>) -> Result<T, Fault>,
     ) -> Result<T, String> {
-        let raw = [Some(raw).filter(|raw| *raw != "null")];
-        convert(&Cells { raw: &raw, columns, format }).map_err(|fault| fault.reason.into_owned())
+        let raw = [(record != "null").then(|| Raw::of(record, record))];
+        let arena = Bump::new();
+        convert(&Cells { record, raw: &raw, columns, format, arena: &arena })
+            .map_err(|fault| fault.reason.into_owned())
     }
 
     #[test]
@@ -272,9 +349,7 @@ mod tests {
             ("\" \\t\"", &blanks, None),
         ];
         for (raw, format, expected) in cases {
-            let found = with(raw, format, &COLUMNS, |cells| {
-                Ok(cells.text(0)?.map(|text| text.into_owned()))
-            });
+            let found = with(raw, format, &COLUMNS, |cells| Ok(cells.text(0)?.map(str::to_owned)));
             assert_eq!(found, Ok(expected.map(str::to_owned)), "{raw}");
         }
     }
@@ -283,9 +358,8 @@ mod tests {
     fn text_too_long_for_its_column_is_refused_or_cut_between_characters() {
         let raw = format!("\"{}é\"", "x".repeat(Kind::KEY_BYTES - 1));
         let truncate = Format { truncate_columns: true, ..Format::default() };
-        let length = |format: &Format| {
-            with(&raw, format, &KEY, |cells| Ok(cells.text(0)?.map(|text| text.len())))
-        };
+        let length =
+            |format: &Format| with(&raw, format, &KEY, |cells| Ok(cells.text(0)?.map(str::len)));
         assert_eq!(length(&Format::default()), Err("too long for the column".to_owned()));
         assert_eq!(length(&truncate), Ok(Some(Kind::KEY_BYTES - 1)));
     }

@@ -11,12 +11,15 @@ use tokio::task::spawn_blocking;
 use walkdir::WalkDir;
 
 use super::{Entry, Object, ReadError};
+use crate::buffer::Buffers;
 use crate::error::{Error, Result};
 
 /// A directory with all that is below it, or a single file.
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     path: PathBuf,
+    /// The memory of what is read.
+    buffers: Buffers,
 }
 
 /// Bytes asked of a file at once: large enough that the hop to a blocking thread does not count.
@@ -24,7 +27,7 @@ const READ_BYTES: u64 = 256 << 10;
 
 impl Directory {
     pub fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, buffers: Buffers::default() }
     }
 
     pub fn covers(&self, name: &str) -> bool {
@@ -38,7 +41,7 @@ impl Directory {
     }
 
     pub async fn read(&self, object: &Object) -> Result<FileBody, ReadError> {
-        FileBody::open(object).await
+        FileBody::open(object, &self.buffers).await
     }
 
     /// The version of the file `object` that is there now, if any is.
@@ -129,7 +132,9 @@ fn is_gone(cause: &io::Error) -> bool {
 /// The bytes of a file, as long as nobody writes to it.
 pub(crate) struct FileBody {
     file: Arc<OpenFile>,
-    /// How many bytes are still to come.
+    /// What was read and not handed out yet.
+    read: Option<Bytes>,
+    /// How many bytes are still to be read.
     left: u64,
 }
 
@@ -138,25 +143,33 @@ struct OpenFile {
     name: Arc<str>,
     /// The version that is read.
     version: Version,
+    buffers: Buffers,
 }
 
 impl FileBody {
-    async fn open(object: &Object) -> Result<Self, ReadError> {
-        let (name, left) = (object.name.clone(), object.size);
-        let version = Version { size: left, etag: object.etag.to_string() };
+    /// Opens a file and reads its first bytes, in one go: most files have no more.
+    async fn open(object: &Object, buffers: &Buffers) -> Result<Self, ReadError> {
+        let (name, size) = (object.name.clone(), object.size);
+        let version = Version { size, etag: object.etag.to_string() };
+        let buffers = buffers.clone();
         let open = move || {
             let file = File::open(&*name).map_err(|cause| match is_gone(&cause) {
                 true => ReadError::Gone,
                 false => ReadError::Failed(failed(&name, cause)),
             })?;
-            let file = OpenFile { file, name, version };
+            let file = OpenFile { file, name, version, buffers };
             file.check()?;
-            Ok(Self { file: Arc::new(file), left })
+            let read = if size > 0 { Some(file.read(size)?) } else { None };
+            let left = size - read.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            Ok(Self { file: Arc::new(file), read, left })
         };
         spawn_blocking(open).await.expect("opening a file does not panic")
     }
 
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        if let Some(bytes) = self.read.take() {
+            return Ok(Some(bytes));
+        }
         if self.left == 0 {
             return Ok(None);
         }
@@ -171,7 +184,7 @@ impl FileBody {
 impl OpenFile {
     /// Reads some of the `left` bytes; with the last ones, all were those of one version.
     fn read(&self, left: u64) -> Result<Bytes, ReadError> {
-        let mut bytes = Vec::with_capacity(left.min(READ_BYTES) as usize);
+        let mut bytes = self.buffers.take(left.min(READ_BYTES) as usize);
         (&self.file)
             .take(left.min(READ_BYTES))
             .read_to_end(&mut bytes)
@@ -181,7 +194,7 @@ impl OpenFile {
         }
         match bytes.is_empty() {
             true => Err(ReadError::Changed("it ends early".to_owned())),
-            false => Ok(bytes.into()),
+            false => Ok(Bytes::from_owner(bytes)),
         }
     }
 
@@ -209,7 +222,7 @@ mod tests {
 
     /// Reads a file and lets `change` happen to it after its first bytes.
     async fn read(object: &Object, change: impl FnOnce()) -> Result<usize, ReadError> {
-        let mut body = FileBody::open(object).await?;
+        let mut body = FileBody::open(object, &Buffers::default()).await?;
         let mut read = body.next().await?.map_or(0, |bytes| bytes.len());
         change();
         while let Some(bytes) = body.next().await? {
@@ -246,14 +259,14 @@ mod tests {
             };
             let error = read(&object, change).await.unwrap_err();
             assert!(matches!(error, ReadError::Changed(_)), "{number}: {error:?}");
-            let error = FileBody::open(&object).await.err().unwrap();
+            let error = FileBody::open(&object, &Buffers::default()).await.err().unwrap();
             assert!(matches!(error, ReadError::Changed(_)), "{number}: {error:?}");
             let now = directory.stat(&object).await.unwrap().unwrap();
             assert_eq!(read(&now, || {}).await.unwrap() as u64, now.size);
         }
 
         fs::remove_file(&path).unwrap();
-        assert!(matches!(FileBody::open(&first).await, Err(ReadError::Gone)));
+        assert!(matches!(FileBody::open(&first, &Buffers::default()).await, Err(ReadError::Gone)));
         assert!(directory.stat(&first).await.unwrap().is_none());
     }
 }

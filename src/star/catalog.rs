@@ -50,28 +50,27 @@ struct Merit {
 
 impl Catalog {
     pub fn add(&mut self, record: &SongRecord<'_>, place: Place) {
-        let song_id = record.song_id.clone().into_owned();
+        let song_id = record.song_id.to_owned();
         let song = CatalogSong {
             place,
-            title: record.title.clone().into_owned(),
-            artist_id: record.artist_id.clone().into_owned(),
-            artist_name: record.artist_name.clone().into_owned(),
+            title: record.title.to_owned(),
+            artist_id: record.artist_id.to_owned(),
+            artist_name: record.artist_name.to_owned(),
             year: record.year,
             duration: record.duration,
         };
-        let known =
-            u8::from(record.artist_location.as_deref().is_some_and(|text| !text.is_empty()))
-                + u8::from(record.artist_latitude.is_some())
-                + u8::from(record.artist_longitude.is_some());
+        let known = u8::from(record.artist_location.is_some_and(|text| !text.is_empty()))
+            + u8::from(record.artist_latitude.is_some())
+            + u8::from(record.artist_longitude.is_some());
         let artist = CatalogArtist {
             merit: Merit { known, song_id: Reverse(song_id.clone()), place },
-            name: record.artist_name.clone().into_owned(),
-            location: record.artist_location.clone().map(|text| text.into_owned()),
+            name: record.artist_name.to_owned(),
+            location: record.artist_location.map(str::to_owned),
             latitude: record.artist_latitude,
             longitude: record.artist_longitude,
         };
         self.add_song(song_id, song);
-        self.add_artist(record.artist_id.clone().into_owned(), artist);
+        self.add_artist(record.artist_id.to_owned(), artist);
     }
 
     fn add_song(&mut self, song_id: String, song: CatalogSong) {
@@ -199,11 +198,7 @@ impl MatchIndex {
             Matching::TitleArtistDuration => Some(event.length?),
             Matching::TitleArtist => None,
         };
-        let key = MatchKey {
-            title: event.song.as_deref()?,
-            artist_name: event.artist.as_deref()?,
-            duration,
-        };
+        let key = MatchKey { title: event.song?, artist_name: event.artist?, duration };
         let same = |position: &u32| self.songs[*position as usize].key(self.matching) == key;
         let position = *self.index.find(key.hash(&self.hasher), same)?;
         let song = &self.songs[position as usize];

@@ -49,7 +49,7 @@ impl Place {
 
 /// The play that `event` tells of, with its song where the catalog has it; `None` for other events.
 pub(crate) fn songplay<'a>(
-    event: &'a Event<'_>,
+    event: &Event<'a>,
     place: Place,
     songs: &'a MatchIndex,
 ) -> Option<Songplay<'a>> {
@@ -62,17 +62,18 @@ pub(crate) fn songplay<'a>(
         songplay_id: place.songplay_id(),
         start_time,
         user_id,
-        level: event.level.as_deref(),
+        level: event.level,
         song_id: song.map(|song| song.song_id),
         artist_id: song.map(|song| song.artist_id),
         session_id: event.session_id,
-        location: event.location.as_deref(),
-        user_agent: event.user_agent.as_deref(),
+        location: event.location,
+        user_agent: event.user_agent,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use bumpalo::Bump;
     use proptest::prelude::*;
 
     use super::*;
@@ -134,7 +135,7 @@ mod tests {
         ) {
             let reader = SongReader::new(&Format::default());
             let add = |catalog: &mut Catalog, record: &str, place| {
-                catalog.add(&reader.read(record).unwrap(), place);
+                catalog.add(&reader.read(record, &Bump::new()).unwrap(), place);
             };
             let in_order: Vec<usize> = (0..records.len()).collect();
             let one = folded(&records, &in_order, 1, add);
@@ -150,7 +151,7 @@ mod tests {
         ) {
             let reader = EventReader::new(&Format::default());
             let see = |users: &mut Users, record: &str, place| {
-                users.see(&reader.read(record).unwrap(), place);
+                users.see(&reader.read(record, &Bump::new()).unwrap(), place);
             };
             let in_order: Vec<usize> = (0..records.len()).collect();
             let one = folded(&records, &in_order, 1, see);

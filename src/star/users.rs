@@ -89,9 +89,9 @@ impl Seen {
             }
         }
         self.when = when;
-        set(&mut self.first_name, event.first_name.as_deref());
-        set(&mut self.last_name, event.last_name.as_deref());
-        set(&mut self.gender, event.gender.as_deref());
-        set(&mut self.level, event.level.as_deref());
+        set(&mut self.first_name, event.first_name);
+        set(&mut self.last_name, event.last_name);
+        set(&mut self.gender, event.gender);
+        set(&mut self.level, event.level);
     }
 }

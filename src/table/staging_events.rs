@@ -63,23 +63,23 @@ impl Row for StagedEvent<'_> {
             user_agent,
             user_id,
         } = self.event;
-        row.text(artist.as_deref());
-        row.text(auth.as_deref());
-        row.text(first_name.as_deref());
-        row.text(gender.as_deref());
+        row.text(*artist);
+        row.text(*auth);
+        row.text(*first_name);
+        row.text(*gender);
         row.int(*item_in_session);
-        row.text(last_name.as_deref());
+        row.text(*last_name);
         row.double(*length);
-        row.text(level.as_deref());
-        row.text(location.as_deref());
-        row.text(method.as_deref());
-        row.text(page.as_deref());
+        row.text(*level);
+        row.text(*location);
+        row.text(*method);
+        row.text(*page);
         row.bigint(*registration);
         row.int(*session_id);
-        row.text(song.as_deref());
+        row.text(*song);
         row.int(*status);
         row.bigint(ts.map(|moment| moment.unix_ms()));
-        row.text(user_agent.as_deref());
+        row.text(*user_agent);
         row.int(*user_id);
         row.bigint(Some(self.object_id));
         row.bigint(Some(self.record_no));

@@ -51,7 +51,7 @@ impl Row for StagedSong<'_> {
         row.text(Some(artist_id));
         row.double(*artist_latitude);
         row.double(*artist_longitude);
-        row.text(artist_location.as_deref());
+        row.text(*artist_location);
         row.text(Some(artist_name));
         row.text(Some(song_id));
         row.text(Some(title));

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-use sparkload::fuzzing::{Cut, Decoded, Frame, Kind, decode};
+use sparkload::internals::{Cut, Decoded, Frame, Kind, decode};
 
 fuzz_target!(|input: &[u8]| {
     let Some((text, &[block, record, piece, kind, members])) = input.split_last_chunk() else {

@@ -1,0 +1,289 @@
+//! What `tests/fuzz` and `benches` work on: the pure modules behind small functions. No part of the API.
+
+use std::io;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use bytes::Bytes;
+
+use crate::buffer::Buffers;
+use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
+use crate::encode::Rows;
+use crate::record::{EventReader, Fault, Format, Reject, SongReader};
+use crate::source::{self, Object};
+use crate::star::{Catalog, Matching};
+use crate::table::Table;
+use crate::table::load_errors::LoadError;
+use crate::transform::{Fate, Listening, Logs, Outcome, Piece, Songs, each_record};
+
+/// How an object is cut.
+#[derive(Debug, Clone, Copy)]
+pub struct Cut<'a> {
+    /// The object's name, whose suffix announces the compression.
+    pub name: &'a str,
+    pub block_bytes: usize,
+    pub max_record_bytes: usize,
+}
+
+/// An object, cut.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decoded {
+    pub frames: Vec<Frame>,
+    /// The bytes of the largest block.
+    pub largest_block: usize,
+}
+
+/// One frame, with its place in the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub number: u64,
+    pub line: u64,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
+    pub kind: Kind,
+}
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Record,
+    TooLong,
+    OpenArray,
+}
+
+/// Decodes an object that arrives in `pieces`.
+///
+/// # Errors
+///
+/// The bytes are not what the name announces.
+pub fn decode<'a>(cut: Cut<'_>, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<Decoded> {
+    let Cut { name, block_bytes, max_record_bytes } = cut;
+    let compression = Compression::split(name).0;
+    let mut cutter =
+        Cutter::new(compression, Limits { block_bytes, max_record_bytes }, &Buffers::default(), 0);
+    let mut decoded = Decoded { frames: Vec::new(), largest_block: 0 };
+    for piece in pieces {
+        let mut piece = Bytes::copy_from_slice(piece);
+        while let Some(block) = cutter.push(&mut piece)? {
+            decoded.add(&block);
+        }
+    }
+    while let Some(block) = cutter.finish()? {
+        decoded.add(&block);
+    }
+    Ok(decoded)
+}
+
+impl Decoded {
+    fn add(&mut self, block: &Block) {
+        self.largest_block = self.largest_block.max(block.bytes.len());
+        let mut line_of = block.lines();
+        self.frames.extend(block.frames.iter().enumerate().map(|(index, &frame)| Frame {
+            number: block.first_record + index as u64,
+            line: line_of(frame),
+            offset: block.offset + u64::from(frame.start),
+            bytes: block.record(frame).to_vec(),
+            kind: match frame.kind {
+                FrameKind::Record => Kind::Record,
+                FrameKind::TooLong => Kind::TooLong,
+                FrameKind::OpenArray => Kind::OpenArray,
+            },
+        }));
+    }
+}
+
+/// The rows that one record makes, encoded for COPY, and why it was rejected, if it was.
+#[derive(Debug, PartialEq)]
+pub struct Transformed {
+    pub rows: Vec<(Table, Vec<u8>)>,
+    pub reject: Option<Reject>,
+}
+
+/// Which way records are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// As loads read them: by the scanner where it can.
+    Fast,
+    /// By a JSON parser.
+    Plain,
+}
+
+impl Path {
+    fn events(self, format: &Format) -> EventReader {
+        let reader = EventReader::new(format);
+        match self {
+            Self::Fast => reader,
+            Self::Plain => reader.plain(),
+        }
+    }
+
+    fn songs(self, format: &Format) -> SongReader {
+        let reader = SongReader::new(format);
+        match self {
+            Self::Fast => reader,
+            Self::Plain => reader.plain(),
+        }
+    }
+}
+
+/// Loads `record` as an object that holds one event.
+pub fn event(record: &[u8], format: &Format, path: Path) -> Transformed {
+    let logs = Logs {
+        reader: path.events(format),
+        staging: true,
+        songs: Some(Catalog::default().match_index(Matching::default())),
+        matched_only: false,
+        plays: Buffers::default(),
+        staged: Buffers::default(),
+    };
+    let mut listening = Listening::default();
+    let mut transformed = transformed(logs.transform(&[whole(record)], &mut listening));
+    transformed.add(Table::Users, |rows| listening.users.rows().for_each(|row| rows.push(&row)));
+    transformed.add(Table::Time, |rows| listening.moments.iter().for_each(|row| rows.push(&row)));
+    transformed
+}
+
+/// Loads `record` as an object that holds one song.
+pub fn song(record: &[u8], format: &Format, path: Path) -> Transformed {
+    let songs = Songs { reader: path.songs(format), staging: true, star: true };
+    let mut catalog = Catalog::default();
+    let mut transformed = transformed(songs.transform(&[whole(record)], &mut catalog));
+    transformed.add(Table::Songs, |rows| catalog.songs().for_each(|row| rows.push(&row)));
+    transformed.add(Table::Artists, |rows| catalog.artists().for_each(|row| rows.push(&row)));
+    transformed
+}
+
+/// Bytes come in pieces of this size.
+const READ_BYTES: usize = 256 << 10;
+
+/// An object, cut into blocks that are worked on again and again.
+pub struct Blocks(Vec<Piece>);
+
+impl Blocks {
+    /// Cuts the `bytes` of an object of this name.
+    pub fn cut(name: &str, bytes: &[u8], block_bytes: usize) -> Self {
+        let limits = Limits { block_bytes, max_record_bytes: Format::default().max_record_bytes };
+        let compression = Compression::split(name).0;
+        let size = bytes.len() as u64;
+        let mut cutter = Cutter::new(compression, limits, &Buffers::default(), size);
+        let mut blocks = Vec::new();
+        for piece in bytes.chunks(READ_BYTES) {
+            let mut piece = Bytes::copy_from_slice(piece);
+            while let Some(block) = cutter.push(&mut piece).expect("whole archives") {
+                blocks.push(block);
+            }
+        }
+        while let Some(block) = cutter.finish().expect("whole archives") {
+            blocks.push(block);
+        }
+        let object = whole(b"").object;
+        let piece = |block| Piece { object: object.clone(), block, last: false };
+        Self(blocks.into_iter().map(piece).collect())
+    }
+
+    /// How many bytes the blocks have.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|piece| piece.block.bytes.len()).sum()
+    }
+}
+
+/// Reads the events of `blocks`; returns how many could be read.
+pub fn parse_events(blocks: &Blocks, path: Path) -> u64 {
+    let reader = path.events(&Format::default());
+    let mut arena = Bump::new();
+    taken(blocks, |record, text| {
+        arena.reset();
+        reader.read(&*reader.text(record, text)?, &arena).map(drop)
+    })
+}
+
+/// Reads the songs of `blocks`; returns how many could be read.
+pub fn parse_songs(blocks: &Blocks, path: Path) -> u64 {
+    let reader = path.songs(&Format::default());
+    let mut arena = Bump::new();
+    taken(blocks, |record, text| {
+        arena.reset();
+        reader.read(&*reader.text(record, text)?, &arena).map(drop)
+    })
+}
+
+fn taken(blocks: &Blocks, mut read: impl FnMut(&[u8], Option<&str>) -> Result<(), Fault>) -> u64 {
+    let outcome =
+        each_record(&blocks.0, |record, text, _| read(record, text).map(|()| Fate::Taken));
+    outcome.counts.iter().map(|counts| counts.amounts.taken).sum()
+}
+
+/// The work of a load on the songs and logs of an object each, without a target.
+pub struct Work {
+    logs: Logs,
+    listening: Listening,
+}
+
+impl Work {
+    /// Reads the catalog that plays are matched with.
+    pub fn new(songs: &Blocks, staging: bool, path: Path) -> Self {
+        let format = Format::default();
+        let mut catalog = Catalog::default();
+        let work = Songs { reader: path.songs(&format), staging: false, star: true };
+        work.transform(&songs.0, &mut catalog);
+        let songs = Some(catalog.match_index(Matching::default()));
+        let logs = Logs {
+            reader: path.events(&format),
+            staging,
+            songs,
+            matched_only: false,
+            plays: Buffers::default(),
+            staged: Buffers::default(),
+        };
+        Self { logs, listening: Listening::default() }
+    }
+
+    /// Works on each of the blocks of a log; returns how many bytes of rows come of them.
+    pub fn transform(&mut self, logs: &Blocks) -> usize {
+        let rows =
+            |piece| self.logs.transform(std::slice::from_ref(piece), &mut self.listening).rows;
+        logs.0.iter().flat_map(rows).map(|rows| rows.bytes.len()).sum()
+    }
+}
+
+fn whole(record: &[u8]) -> Piece {
+    let frame =
+        crate::decode::Frame { start: 0, end: record.len() as u32, kind: FrameKind::Record };
+    let object = Object {
+        id: 1,
+        rank: 0,
+        kind: source::Kind::Logs,
+        name: Arc::from("object"),
+        size: record.len() as u64,
+        etag: Arc::from("etag"),
+        compression: Compression::Plain,
+    };
+    let block = Block {
+        bytes: record.to_vec().into(),
+        frames: vec![frame],
+        first_record: 1,
+        first_line: 1,
+        offset: 0,
+    };
+    Piece { object: Arc::new(object), block, last: true }
+}
+
+fn transformed(outcome: Outcome) -> Transformed {
+    let Outcome { rows, mut rejects, counts: _ } = outcome;
+    let rows =
+        rows.into_iter().map(|Rows { table, bytes, count: _ }| (table, bytes.to_vec())).collect();
+    let mut transformed = Transformed { rows, reject: rejects.pop() };
+    if let Some(reject) = transformed.reject.clone() {
+        let row = LoadError { run: 1, reject: &reject };
+        transformed.add(Table::LoadErrors, |rows| rows.push(&row));
+    }
+    transformed
+}
+
+impl Transformed {
+    fn add(&mut self, table: Table, push: impl FnOnce(&mut Rows)) {
+        let mut rows = Rows::new(table);
+        push(&mut rows);
+        self.rows.push((table, rows.bytes.to_vec()));
+    }
+}
