@@ -25,11 +25,12 @@ use tokio::{select, try_join};
 use self::books::{Books, Closed};
 use self::listing::{Listed, list};
 use self::reading::{Budget, Reading, WasRead};
-use self::transforming::Transforming;
+use self::transforming::{Transforming, send};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Mode, Plan, Run, Settings};
 use crate::report::{Phase, Report, RowCounts, Stage};
+use crate::table::Table;
 use crate::target::{Discarded, Load};
 
 /// Loads the songs and logs of a source into the star schema of a target.
@@ -201,25 +202,41 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let transform = async {
         let index = transforming.songs(songs_read, songs).await?;
         log_budget.grow(config.memory / 2);
-        transforming.logs(logs_read, logs, index).await?;
-        Ok(transforming.finish())
+        let listening = transforming.logs(logs_read, logs, index).await?;
+        Ok((listening, transforming.finish()))
     };
     let writing = Instant::now();
     let write = load.write(parts, &config.progress);
-    let (songs_read, logs_read, (books, stages), written) =
+    let (songs_read, logs_read, (listening, (books, stages)), written) =
         try_join!(read_songs, read_logs, transform, write)?;
     let was_read = songs_read.plus(logs_read);
     let copied = Stage::new("copy", writing, &[("rows", written.total())]);
-    let closed = books.close(written, was_read, way)?;
 
+    // Only now all users and times are known. They are copied while the keys of the other tables are built.
     config.progress.enter(Phase::Keys);
     let completing = Instant::now();
-    load.complete(way).await?;
-    let completed = Stage::new("keys", completing, &[]);
+    let (rows, parts) = async_channel::bounded(PARTS);
+    let send_late = async {
+        send(&rows, listening.users.rows()).await;
+        send(&rows, listening.moments.iter()).await;
+        rows.close();
+        Ok(())
+    };
+    let early: Vec<_> = Table::ALL.into_iter().filter(|table| !LATE.contains(table)).collect();
+    let write_late = load.write(parts, &config.progress);
+    let ((), late, ()) = try_join!(send_late, write_late, load.complete(way, &early))?;
+    load.complete(way, &LATE).await?;
+    load.make_star(way).await?;
+    let completed = Stage::new("keys", completing, &[("rows", late.total())]);
+
+    let written = written.plus(late);
+    let closed = books.close(written, was_read, way)?;
     let stages = [vec![listed.clone()], stages, vec![copied, completed]].concat();
     Ok(Filled { was_read, closed, written, stages })
 }
 
+/// The tables whose rows are known when all logs are read.
+const LATE: [Table; 2] = [Table::Users, Table::Time];
 /// How many objects that are gone are named.
 const NAMED: usize = 10;
 /// Pieces that may wait to be worked on; the budget bounds their bytes.

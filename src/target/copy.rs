@@ -85,7 +85,7 @@ impl Piece {
                 self.rows.last_mut().expect("it was just pushed")
             }
         };
-        same.encoded.push(rows.bytes.into());
+        same.encoded.push(Bytes::from_owner(rows.bytes));
         same.count += rows.count;
     }
 

@@ -12,6 +12,7 @@ use crate::encode::Rows;
 use crate::error::{Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Way};
 use crate::report::{Progress, RowCounts};
+use crate::table::Table;
 
 /// Encoded rows on their way to the target; what is reserved for them is given back when they are gone.
 pub(crate) struct Part {
@@ -102,10 +103,18 @@ impl Load {
         }
     }
 
-    /// Makes the new rows ready to be published, when all are in.
-    pub async fn complete(&self, way: Way) -> Result<()> {
+    /// Builds the keys of the new `tables`, when all their rows are in.
+    pub async fn complete(&self, way: Way, tables: &[Table]) -> Result<()> {
         match self {
-            Self::Postgres(load) => load.complete(way).await,
+            Self::Postgres(load) => load.complete(way, tables).await,
+            Self::Nowhere(_) => Ok(()),
+        }
+    }
+
+    /// Makes the star of the staged rows, where it was not made of the records, when all tables are complete.
+    pub async fn make_star(&self, way: Way) -> Result<()> {
+        match self {
+            Self::Postgres(load) => load.make_star(way).await,
             Self::Nowhere(_) => Ok(()),
         }
     }
@@ -113,7 +122,7 @@ impl Load {
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then, which were `written`.
     pub async fn publish(&self, run: &Run, written: RowCounts) -> Result<Published> {
         match self {
-            Self::Postgres(load) => load.publish(run).await,
+            Self::Postgres(load) => load.publish(run, written).await,
             Self::Nowhere(_) => Ok(Published { tables: written.tables(), amounts: run.amounts }),
         }
     }

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
 use crate::report::{Progress, RowCounts};
+use crate::table::Table;
 
 /// A load. Dropped, it leaves the live tables as they were; the next load goes on with what it has written, or removes
 /// it.
@@ -155,14 +156,19 @@ impl PostgresLoad {
         Ok(try_join_all(writers).await?.into_iter().fold(RowCounts::default(), RowCounts::plus))
     }
 
-    /// Makes the new rows ready to be published, when all are in.
-    pub async fn complete(&self, way: Way) -> Result<()> {
+    /// Builds the keys of the new `tables`, when all their rows are in.
+    pub async fn complete(&self, way: Way, tables: &[Table]) -> Result<()> {
         failpoint!("written");
         match way {
-            Way::Direct if !self.staging => self.run_all(&[KEYS, ANALYZE]).await?,
-            Way::Direct | Way::Rebuild => self.run_all(&[KEYS, INDEXES, ANALYZE]).await?,
-            Way::Merge => self.run_all(&[ANALYZE]).await?,
+            // No load builds upon these tables, so the planner may wait for the server to look at them by itself.
+            Way::Direct if !self.staging => self.run_all(&[KEYS], tables).await,
+            Way::Direct | Way::Rebuild => self.run_all(&[KEYS, INDEXES, ANALYZE], tables).await,
+            Way::Merge => self.run_all(&[ANALYZE], tables).await,
         }
+    }
+
+    /// Makes the star of the staged rows, where it was not made of the records.
+    pub async fn make_star(&self, way: Way) -> Result<()> {
         if way == Way::Rebuild {
             let rebuild = Rebuild { loading: &self.link.loading, rules: self.rules };
             self.control().once("can't make the star of the staged rows", &rebuild).await?;
@@ -171,11 +177,12 @@ impl PostgresLoad {
         Ok(())
     }
 
-    /// Runs the statements of each script on all connections, each as soon as one is free.
-    async fn run_all(&self, scripts: &[&str]) -> Result<()> {
+    /// Runs the statements of each script that are about `tables`, on all connections, each as soon as one is free.
+    async fn run_all(&self, scripts: &[&str], tables: &[Table]) -> Result<()> {
         for script in scripts {
             let (sender, queue) = async_channel::unbounded();
-            for statement in script.split_inclusive(";\n") {
+            let is_meant = |statement: &&str| tables.iter().any(|table| names(statement, *table));
+            for statement in script.split_inclusive(";\n").filter(is_meant) {
                 sender.try_send(statement).expect("the channel is open and without bound");
             }
             drop(sender);
@@ -190,13 +197,15 @@ impl PostgresLoad {
         Ok(())
     }
 
-    /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
-    pub async fn publish(&self, run: &Run) -> Result<Published> {
+    /// Makes the new rows, which were `written`, the live ones, in one commit; returns what the tables hold then.
+    pub async fn publish(&self, run: &Run, written: RowCounts) -> Result<Published> {
+        // What a load that died has written comes on top.
+        let written = (!self.taken_over).then_some(written);
         let mut published = Published::default();
         let mut tries = self.control().tries().await;
         loop {
             let attempt = match tries.client().await {
-                Ok(client) => self.publish_on(client, run, &mut published).await,
+                Ok(client) => self.publish_on(client, run, written, &mut published).await,
                 Err(error) => Err(error),
             };
             match tries.settle(attempt).await {
@@ -215,6 +224,7 @@ impl PostgresLoad {
         &self,
         client: &mut Client,
         run: &Run,
+        written: Option<RowCounts>,
         published: &mut Published,
     ) -> Result<()> {
         let Self { schema, link, rules, staging, publishing, .. } = self;
@@ -225,7 +235,8 @@ impl PostgresLoad {
         link.require_all_steps(client).await?;
         publishing.get_or_init(|| run.clone());
         let loading = &link.loading;
-        let publication = Publication { schema, loading, run, rules: *rules, indexed: *staging };
+        let (rules, indexed) = (*rules, *staging);
+        let publication = Publication { schema, loading, run, rules, indexed, written };
         publish::publish(client, &publication, published).await
     }
 
@@ -342,6 +353,12 @@ enum Rest {
 }
 
 const READYING: &str = "can't build the keys of the new tables";
+
+/// Whether `statement` is about `table`.
+fn names(statement: &str, table: Table) -> bool {
+    let code = statement.lines().filter(|line| !line.starts_with("--"));
+    code.flat_map(|line| line.split([' ', ';'])).any(|word| word == table.name())
+}
 
 /// A statement that makes the new tables ready.
 struct Statement<'a>(&'a str);

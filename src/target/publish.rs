@@ -11,7 +11,7 @@ use super::merge::{self, Rules};
 use super::{failed, failed_unless_owner, ledger, present, quoted};
 use crate::error::{Error, Result};
 use crate::ledger::{Mode, Published, Run};
-use crate::report::TableRows;
+use crate::report::{RowCounts, TableRows};
 use crate::table::{Kind, Table};
 
 /// What is published, and where.
@@ -23,6 +23,8 @@ pub(super) struct Publication<'a> {
     pub rules: Rules,
     /// Whether the tables get the indexes that incremental loads look rows up by.
     pub indexed: bool,
+    /// What the new tables hold, where the load has written all of it and counted.
+    pub written: Option<RowCounts>,
 }
 
 /// The indexes that incremental loads look rows up by.
@@ -46,7 +48,7 @@ pub(super) async fn publish(
     publication: &Publication<'_>,
     published: &mut Published,
 ) -> Result<()> {
-    let Publication { schema, loading, run, rules, indexed: _ } = publication;
+    let Publication { schema, loading, run, rules, indexed: _, written: _ } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = begin(client, schema).await.map_err(what)?;
     failpoint!("begun");
@@ -75,7 +77,7 @@ async fn publish_all(
     transaction: &Transaction<'_>,
     publication: &Publication<'_>,
 ) -> Result<Vec<TableRows>> {
-    let Publication { schema, loading, run, rules: _, indexed } = publication;
+    let Publication { schema, loading, run, rules: _, indexed, written } = publication;
     let Moved { moved, kept } = move_missing(transaction, schema, loading).await?;
     let kept: Vec<Change> =
         kept.into_iter().map(|table| Change::all(table, schema, loading)).collect();
@@ -104,7 +106,10 @@ async fn publish_all(
     analyze(transaction, &tables).await?;
     failpoint!("all verified");
     for table in moved.into_iter().filter(|table| CONTENT.contains(table)) {
-        let rows = count(transaction, table).await?;
+        let rows = match written {
+            Some(written) => written.rows(table),
+            None => count(transaction, table).await?,
+        };
         tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: 0 });
     }
     Ok(in_order(tables))
@@ -137,7 +142,7 @@ async fn publish_changes(
     transaction: &Transaction<'_>,
     publication: &Publication<'_>,
 ) -> Result<Vec<TableRows>> {
-    let Publication { schema, loading, run, rules, indexed: _ } = publication;
+    let Publication { schema, loading, run, rules, indexed: _, written: _ } = publication;
     let mut tables = ledger::rows_before(transaction).await?;
     for table in Table::ALL {
         let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
