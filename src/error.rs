@@ -38,7 +38,7 @@ pub(crate) enum Remedy {
 pub enum ErrorKind {
     /// A setting is missing, malformed or contradicts another one; nothing was tried yet.
     Config,
-    /// The source can't be listed or read.
+    /// The source can't be listed or read, or can't be written where one is generated.
     Source,
     /// The data is not what it should be: too many rejects, a broken archive.
     Data,

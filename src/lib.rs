@@ -38,9 +38,12 @@
 //! `star`, `table`, `encode` and `transform` know neither network nor runtime. The library reads no
 //! environment of its own, prints nothing and never exits: that is the program's part.
 //!
+//! [`generate`](generate()) writes songs and logs to load: `generate` makes their bytes from numbers, and takes them to a
+//! directory or a bucket.
+//!
 //! # Features
 //!
-//! `s3` reads from S3, `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are on by default;
+//! `s3` reads from S3 (and generates into it), `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are on by default;
 //! none is needed to load a directory into a PostgreSQL server.
 
 #[macro_use]
@@ -49,9 +52,11 @@ mod failpoint;
 mod buffer;
 mod check;
 mod config;
+mod cpu;
 mod decode;
 mod encode;
 mod error;
+mod generate;
 mod history;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -70,7 +75,9 @@ mod transform;
 
 pub use check::{Check, Verdict, check};
 pub use config::Config;
+pub use decode::Compression;
 pub use error::{Error, ErrorKind, Result};
+pub use generate::{Generate, Generated, generate};
 pub use history::{PastLoad, PastObject, history, history_of};
 pub use ledger::Mode;
 pub use pipeline::{load, load_until};

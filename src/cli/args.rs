@@ -5,7 +5,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::options::{Front, How, Records, Retries, S3, Source, Target, Tuning};
+use super::options::{Data, Front, How, Records, Retries, S3, Source, Target, Tuning};
 
 const EXAMPLES: &str = "\
 Loads Sparkify's song and log JSON from S3 or a directory into a star schema in PostgreSQL.
@@ -27,6 +27,17 @@ Loads the songs and logs of a source into the tables, all or nothing
 What is new or has changed since the last load is read, and becomes visible in one commit: readers see the old \
 state or the new one, and the tables are those of a load that reads everything. A load that fails or is interrupted \
 changes nothing; it is safe to run it again at any time.";
+
+const GENERATE_EXAMPLES: &str = "\
+Generates songs and logs that look like the real ones, in any amount
+
+  sparkload generate --into ./data
+  sparkload generate --into ./big --events 20000000 --songs 100000 --users 200000
+  sparkload generate --into s3://bucket/prefix --compression zstd --seed 7
+  sparkload generate --into ./dirty --events 10000 --dirty 0.01 --match 0.9
+
+The same settings give the same bytes on every machine. Each event that is dirty must be rejected by a load, each play \
+that matches must find its song: the summary says how many there are. A place that has songs or logs is refused.";
 
 const LAYERS: &str = "\
 Every option can also be set by a variable, such as SPARKLOAD_MAX_ERRORS for --max-errors, or in a file by its \
@@ -65,6 +76,9 @@ pub enum Command {
     Check(Check),
     /// Show the loads that were published, or the objects of one
     History(History),
+    /// Generate songs and logs that look like the real ones, in any amount
+    #[command(long_about = GENERATE_EXAMPLES, after_long_help = LAYERS)]
+    Generate(Box<Generate>),
 }
 
 #[derive(Debug, Args)]
@@ -141,6 +155,24 @@ pub struct History {
     pub target: Target,
 
     /// How the result is written [default: table]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+pub struct Generate {
+    #[command(flatten)]
+    pub data: Data,
+    #[command(flatten)]
+    pub s3: S3,
+    #[command(flatten)]
+    pub retries: Retries,
+
+    /// How many threads generate [default: one for each core]
+    #[arg(long, value_name = "COUNT", hide_short_help = true, help_heading = "Tuning")]
+    pub threads: Option<usize>,
+
+    /// How the summary is written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Output>,
 }

@@ -26,6 +26,18 @@ const FOREIGN: [(&str, &[&str]); 4] = [
 /// Options for one call alone: a standing `drop` would be a trap.
 const TYPED_ONLY: [&str; 4] = ["drop", "list", "help", "version"];
 
+/// The command whose options of [`SHADOWED`] names are not those of `load`.
+const GENERATE: &str = "generate";
+const SHADOWED: [&str; 2] = ["songs", "match"];
+
+/// What a command's long option is called in the environment and in the settings file.
+fn layered_name(command: &str, option: &str) -> String {
+    match command == GENERATE && SHADOWED.contains(&option) {
+        true => format!("{GENERATE}-{option}"),
+        false => option.to_owned(),
+    }
+}
+
 /// The environment's variables by name; an empty one counts as not set.
 pub type Environment = BTreeMap<String, String>;
 
@@ -51,9 +63,14 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
         layers.add_file(&path, values, environment, based);
     }
 
-    let command = Arguments::command().mut_args(|arg| layers.under(arg));
-    let command = command.mut_subcommands(|sub| sub.mut_args(|arg| layers.under(arg)));
-    let matches = command.try_get_matches_from(line).map_err(|error| layers.misplaced(&error))?;
+    let command = Arguments::command().mut_args(|arg| layers.under("", arg));
+    let command = command.mut_subcommands(|sub| {
+        let name = sub.get_name().to_owned();
+        sub.mut_args(|arg| layers.under(&name, arg))
+    });
+    let name = typed.subcommand_name().unwrap_or_default();
+    let matches =
+        command.try_get_matches_from(line).map_err(|error| layers.misplaced(name, &error))?;
     Arguments::from_arg_matches(&matches).map_err(usage)
 }
 
@@ -114,22 +131,23 @@ impl Layers {
         }
     }
 
-    /// Lays the option's value, where there is one, under what was typed.
-    fn under(&self, arg: Arg) -> Arg {
-        match arg.get_long().and_then(|name| self.0.get(name)) {
+    /// Lays the value of a command's option, where there is one, under what was typed.
+    fn under(&self, command: &str, arg: Arg) -> Arg {
+        match arg.get_long().and_then(|name| self.0.get(&layered_name(command, name))) {
             Some((values, _)) => arg.default_values(values.iter().map(OsString::from)),
             None => arg,
         }
     }
 
     /// Says where the value is from; clap knows what is wrong with it, but takes it for a default.
-    fn misplaced(&self, error: &clap::Error) -> Failure {
+    fn misplaced(&self, command: &str, error: &clap::Error) -> Failure {
         let option = match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(option)) => option.as_str(),
             _ => "",
         };
         let name = option.trim_start_matches("--").split([' ', '[', '=']).next();
-        let place = match name.and_then(|name| self.0.get(name)) {
+        let layer = name.and_then(|name| self.0.get(&layered_name(command, name)));
+        let place = match layer {
             Some((_, Origin::Variable(variable))) => variable.clone(),
             Some((_, Origin::File(path))) => path.display().to_string(),
             None => "the settings".to_owned(),
@@ -155,13 +173,14 @@ pub enum Takes {
 impl Options {
     pub fn of(command: &clap::Command) -> Self {
         let commands = command.get_subcommands().chain([command]);
-        let args = commands.flat_map(clap::Command::get_arguments);
-        let options = args.filter_map(|arg| {
+        let args = commands
+            .flat_map(|command| command.get_arguments().map(|arg| (command.get_name(), arg)));
+        let options = args.filter_map(|(command, arg)| {
             let takes = match arg.get_action() {
                 ArgAction::Append => Takes::Many,
                 _ => Takes::One,
             };
-            Some((arg.get_long()?.to_owned(), takes))
+            Some((layered_name(command, arg.get_long()?), takes))
         });
         let layered = options.filter(|(name, _)| !TYPED_ONLY.contains(&name.as_str()));
         // Which file to read is settled before one is read.

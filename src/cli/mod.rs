@@ -9,6 +9,7 @@ mod display;
 mod failure;
 mod figures;
 mod file;
+mod generate;
 mod history;
 mod layers;
 mod load;
@@ -62,6 +63,7 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::Query(job) => or_stop(query::run(job), stopped).await,
                 Job::Check(job) => or_stop(check::run(job), stopped).await,
                 Job::History(job) => or_stop(history::run(job), stopped).await,
+                Job::Generate(job) => or_stop(generate::run(job), stopped).await,
             }
         });
         select! {

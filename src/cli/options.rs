@@ -190,6 +190,54 @@ pub struct Tuning {
     pub block_bytes: Option<usize>,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub struct Data {
+    /// Where song_data and log_data are put, if neither is there: s3://bucket[/prefix] or a directory
+    #[arg(long, value_name = "BASE")]
+    pub into: Option<String>,
+
+    /// How many songs the catalog has, each in an object of its own [default: 15000]
+    ///
+    /// In the environment and in files it is called generate-songs, since --songs is another option of load.
+    #[arg(long, value_name = "COUNT")]
+    pub songs: Option<u64>,
+
+    /// How many days the logs cover, from 2018-11-01 on [default: 30]
+    #[arg(long, value_name = "COUNT")]
+    pub days: Option<u32>,
+
+    /// How many events all days have together; a million is about 460 MB [default: 1000000]
+    #[arg(long, value_name = "COUNT")]
+    pub events: Option<u64>,
+
+    /// Among how many users the events are shared out [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    pub users: Option<u64>,
+
+    /// How much songs and users differ in demand: 0 not at all, 1 as Zipf's law says, 4 at most [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub skew: Option<f64>,
+
+    /// The share of plays whose song is in the catalog, from 0 to 1 [default: 0.5]
+    ///
+    /// In the environment and in files it is called generate-match, since --match is another option of load.
+    #[arg(long = "match", value_name = "SHARE")]
+    pub matching: Option<f64>,
+
+    /// The share of events that a load must reject, from 0 to 1 [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    pub dirty: Option<f64>,
+
+    /// How the objects are compressed [default: none]
+    #[arg(long, value_name = "METHOD", value_enum)]
+    pub compression: Option<Compression>,
+
+    /// Another seed gives other data; the same gives the same bytes everywhere [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+}
+
 /// What all commands take.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -215,6 +263,14 @@ pub struct Front {
 pub enum Match {
     TitleArtistDuration,
     TitleArtist,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+    Bzip2,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sparkload::{
-    Config, Error, Existing, Format, Location, Matching, Phase, Result, Retry, S3Options, Source,
+    Compression, Config, Error, Existing, Format, Location, Matching, Phase, Result, Retry,
+    S3Options, Source,
 };
 
 use super::args::{self, Arguments, Command, Output, RowsOutput};
@@ -25,6 +26,7 @@ pub enum Job {
     Query(Query),
     Check(Check),
     History(History),
+    Generate(Box<Generate>),
 }
 
 pub struct Load {
@@ -56,6 +58,11 @@ pub struct History {
     pub target: Target,
     /// The load whose objects are to be shown, instead of all loads.
     pub run: Option<i64>,
+    pub output: Output,
+}
+
+pub struct Generate {
+    pub settings: sparkload::Generate,
     pub output: Output,
 }
 
@@ -103,6 +110,7 @@ impl Settings {
                 let target = Target::new(target, environment)?;
                 Job::History(History { target, run, output: output.unwrap_or_default() })
             }
+            Command::Generate(generate) => Job::Generate(Box::new(Generate::new(*generate)?)),
         };
         Ok(Self { job, front })
     }
@@ -119,6 +127,7 @@ impl Job {
             }
             Self::Create(_) => ("the tables were made all together or not at all", None),
             Self::Query(_) | Self::Check(_) | Self::History(_) => ("there are no results", None),
+            Self::Generate(_) => ("the objects that are complete stay, and are not all", None),
         };
         move || match progress.map(|progress| progress.phase()) {
             Some(Phase::Publishing) => {
@@ -139,7 +148,6 @@ impl Load {
         let Target { database, schema } = Target::new(target, environment)?;
         let source = self::source(source, s3)?;
         let options::How { matching, matched_only, no_staging, full_refresh, dry_run, wait } = how;
-        let options::Retries { attempts, max_retry_delay, max_retry_time } = retries;
         let options::Tuning { memory, fetches, connections, threads, block_bytes } = tuning;
         let options::Records {
             jsonpaths,
@@ -178,11 +186,7 @@ impl Load {
             rejects,
             dry_run,
             wait: wait.map(|wait| wait.unwrap_or(FOR_EVER)),
-            retry: Retry {
-                attempts: attempts.unwrap_or(usual.retry.attempts),
-                max_delay: max_retry_delay.unwrap_or(usual.retry.max_delay),
-                max_time: max_retry_time.unwrap_or(usual.retry.max_time),
-            },
+            retry: retry(retries),
             memory: memory.unwrap_or(usual.memory),
             fetches: fetches.unwrap_or(usual.fetches),
             connections,
@@ -197,8 +201,6 @@ impl Load {
 
 fn source(source: options::Source, s3: options::S3) -> Result<Source> {
     let options::Source { source: base, songs, logs, include, exclude } = source;
-    let options::S3 { region, profile, endpoint_url, path_style, no_sign_request, request_payer } =
-        s3;
     let base = base.map(|base| base.parse::<Location>()).transpose()?;
     let part = |place: Option<String>, name: &str| {
         match (place, &base) {
@@ -212,7 +214,14 @@ fn source(source: options::Source, s3: options::S3) -> Result<Source> {
     let mut source = Source::new(part(songs, "song_data")?, part(logs, "log_data")?);
     source.include = include;
     source.exclude = exclude;
-    source.s3 = S3Options {
+    source.s3 = self::s3(s3);
+    Ok(source)
+}
+
+fn s3(s3: options::S3) -> S3Options {
+    let options::S3 { region, profile, endpoint_url, path_style, no_sign_request, request_payer } =
+        s3;
+    S3Options {
         region,
         profile,
         endpoint_url,
@@ -220,8 +229,62 @@ fn source(source: options::Source, s3: options::S3) -> Result<Source> {
         no_sign_request,
         request_payer,
         credentials: None,
-    };
-    Ok(source)
+    }
+}
+
+fn retry(retries: options::Retries) -> Retry {
+    let options::Retries { attempts, max_retry_delay, max_retry_time } = retries;
+    let usual = Retry::default();
+    Retry {
+        attempts: attempts.unwrap_or(usual.attempts),
+        max_delay: max_retry_delay.unwrap_or(usual.max_delay),
+        max_time: max_retry_time.unwrap_or(usual.max_time),
+    }
+}
+
+impl Generate {
+    fn new(generate: args::Generate) -> Result<Self> {
+        let args::Generate { data, s3, retries, threads, output } = generate;
+        let options::Data {
+            into,
+            songs,
+            days,
+            events,
+            users,
+            skew,
+            matching,
+            dirty,
+            compression,
+            seed,
+        } = data;
+        let Some(into) = into else {
+            return Err(Error::config("nothing says where the data is to be put")
+                .with_help("name a directory or s3://bucket[/prefix] with --into"));
+        };
+        let usual = sparkload::Generate::new(into.parse()?);
+        let settings = sparkload::Generate {
+            s3: self::s3(s3),
+            seed: seed.unwrap_or(usual.seed),
+            songs: songs.unwrap_or(usual.songs),
+            days: days.unwrap_or(usual.days),
+            events: events.unwrap_or(usual.events),
+            users: users.unwrap_or(usual.users),
+            skew: skew.unwrap_or(usual.skew),
+            matching: matching.unwrap_or(usual.matching),
+            dirty: dirty.unwrap_or(usual.dirty),
+            compression: match compression {
+                None => usual.compression,
+                Some(options::Compression::None) => Compression::Plain,
+                Some(options::Compression::Gzip) => Compression::Gzip,
+                Some(options::Compression::Zstd) => Compression::Zstd,
+                Some(options::Compression::Bzip2) => Compression::Bzip2,
+            },
+            retry: retry(retries),
+            threads,
+            ..usual
+        };
+        Ok(Self { settings, output: output.unwrap_or_default() })
+    }
 }
 
 #[cfg(test)]
@@ -329,6 +392,25 @@ mod tests {
         assert_eq!(jsonpaths.unwrap().to_string(), "s3://bucket/log_json_path.json");
         // The other commands take of it what they know.
         assert!(settings("query top-songs", &[], &file.replace("json\"", "table\"")).is_ok());
+    }
+
+    #[test]
+    fn what_to_generate_comes_from_all_layers_and_is_not_taken_for_what_to_load() {
+        let file = "songs = 's'\nmatch = 'title-artist'\ngenerate-songs = 5\ndays = 2\ndirty = 0.5";
+        let variables = [("SPARKLOAD_GENERATE_MATCH", "0.25"), ("SPARKLOAD_DAYS", "3")];
+        let Ok(Settings { job: Job::Generate(generate), .. }) =
+            settings("generate --into d --events 10", &variables, file)
+        else {
+            panic!("the settings are good")
+        };
+        let sparkload::Generate { songs, matching, days, dirty, events, .. } = generate.settings;
+        assert_eq!((songs, matching, days, dirty, events), (5, 0.25, 3, 0.5, 10));
+        assert_eq!(load("--logs l", &[], file).config.source.songs.to_string(), "s");
+        let wrong = [("SPARKLOAD_GENERATE_SONGS", "many")];
+        let said = error("generate --into d", &wrong, "");
+        assert!(said.starts_with("in SPARKLOAD_GENERATE_SONGS: invalid value 'many'"), "{said}");
+        let said = error("generate", &[], "");
+        assert_eq!(said, "nothing says where the data is to be put");
     }
 
     #[test]

@@ -8,24 +8,38 @@ use compression_codecs::{BzDecoder, DecodeV2, GzipDecoder, ZstdDecoder};
 
 /// How the bytes of an object are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Compression {
+pub enum Compression {
+    /// It is not.
     Plain,
+    /// `.gz`
     Gzip,
+    /// `.zst`
     Zstd,
+    /// `.bz2`
     Bzip2,
 }
 
 impl Compression {
     /// Splits a name into the compression that its suffix announces and the name without that suffix.
-    pub fn split(name: &str) -> (Self, &str) {
-        [(".gz", Self::Gzip), (".zst", Self::Zstd), (".bz2", Self::Bzip2)]
+    pub(crate) fn split(name: &str) -> (Self, &str) {
+        [Self::Gzip, Self::Zstd, Self::Bzip2]
             .into_iter()
-            .find_map(|(suffix, kind)| name.strip_suffix(suffix).map(|stem| (kind, stem)))
+            .find_map(|kind| name.strip_suffix(kind.suffix()).map(|stem| (kind, stem)))
             .unwrap_or((Self::Plain, name))
     }
 
+    /// What the name of such an object ends with.
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+            Self::Bzip2 => ".bz2",
+        }
+    }
+
     /// A decompressor for an object's bytes; `None` where there is nothing to decompress.
-    pub fn decompressor(self) -> Option<Decompressor> {
+    pub(crate) fn decompressor(self) -> Option<Decompressor> {
         let codec: Box<dyn DecodeV2 + Send> = match self {
             Self::Plain => return None,
             Self::Gzip => Box::new(GzipDecoder::new()),

@@ -4,7 +4,7 @@ mod compression;
 mod cutter;
 mod framer;
 
-pub(crate) use compression::Compression;
+pub use compression::Compression;
 pub(crate) use cutter::{Cutter, Limits};
 pub(crate) use framer::{Frame, FrameKind};
 

@@ -10,7 +10,6 @@
 //! stops all of it.
 
 mod books;
-mod cpu;
 mod listing;
 mod reading;
 mod transforming;

@@ -8,10 +8,10 @@ use futures::{StreamExt, pin_mut};
 use tokio::sync::mpsc;
 
 use super::books::Books;
-use super::cpu::{Cpu, States};
 use super::reading::{Batch, Reserved, batches};
 use crate::buffer::Buffers;
 use crate::config::Config;
+use crate::cpu::{Cpu, States};
 use crate::encode::Rows;
 use crate::error::Result;
 use crate::ledger::Way;

@@ -21,6 +21,8 @@ use crate::retry::{Attempts, Retry};
 pub use location::Location;
 pub use selection::Skipped;
 
+#[cfg(feature = "s3")]
+pub(crate) use s3::{Bucket, Upload};
 pub(crate) use selection::{Globs, Listing};
 
 /// Where songs and logs are and how to get at them.

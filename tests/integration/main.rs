@@ -15,6 +15,7 @@ mod directory;
 mod faults_postgres;
 mod faults_s3;
 mod fixtures;
+mod generate;
 mod incremental;
 mod invariance;
 mod kills;

@@ -2,8 +2,9 @@
 //!
 //! It keeps what a reader of S3 relies on and little else: `ListObjectsV2` in key order, page by
 //! page; `GetObject` with ranges and `If-Match`; `HeadObject`, `HeadBucket`, `GetBucketLocation`;
-//! signatures; S3's own error codes. There is no `PutObject`: a test puts objects in by [`S3::put`].
-//! [`S3::inject`] makes things go wrong.
+//! signatures; S3's own error codes. A writer can have `PutObject` and multipart uploads of parts that
+//! come in any order and are large enough; they are checked as far as their signatures and checksums
+//! go, and show nothing before they are complete. [`S3::inject`] makes things go wrong.
 //!
 //! The server runs on threads of its own, so it answers while the test's thread is blocked, say on
 //! a child process. Requests may be path-style (`http://127.0.0.1:PORT/bucket/key`, which is what
@@ -24,6 +25,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::StreamExt;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Uri, body::Incoming, server::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -42,6 +44,8 @@ pub const ACCESS_KEY: &str = "AKIASPARKLOADTEST000";
 /// The secret that belongs to [`ACCESS_KEY`].
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYSPARKLOAD0";
 
+/// What a part has at least, unless it is the last.
+const LEAST_PART: usize = 5 << 20;
 /// What S3 puts on one page of a listing at most, whatever `max-keys` asks for.
 const PAGE_SIZE: usize = 1000;
 /// A body larger than this goes out in pieces of this size, so that a reader sees it arrive.
@@ -157,6 +161,18 @@ impl S3 {
         self.state.faults.clear();
     }
 
+    /// The objects of a bucket, by their keys.
+    pub fn objects(&self, bucket: &str) -> BTreeMap<String, Bytes> {
+        let buckets = self.state.buckets.read().unwrap();
+        let objects = buckets.get(bucket).map(|it| &it.objects).into_iter().flatten();
+        objects.map(|(key, object)| (key.clone(), object.bytes.clone())).collect()
+    }
+
+    /// How many uploads were begun in a bucket and neither completed nor aborted.
+    pub fn open_uploads(&self, bucket: &str) -> usize {
+        self.state.buckets.read().unwrap().get(bucket).map_or(0, |it| it.uploads.len())
+    }
+
     /// How many requests for `operation` have come in, refused and failed ones too.
     pub fn requests(&self, operation: Operation) -> u64 {
         self.state.requests[operation as usize].load(Ordering::Relaxed)
@@ -177,6 +193,8 @@ pub enum Operation {
     ListObjects,
     GetObject,
     HeadObject,
+    /// Parts of a multipart upload too.
+    PutObject,
     Other,
 }
 
@@ -194,6 +212,7 @@ impl Operation {
             (_, "") => Operation::Other,
             (&Method::GET, _) => Operation::GetObject,
             (&Method::HEAD, _) => Operation::HeadObject,
+            (&Method::PUT, _) => Operation::PutObject,
             _ => Operation::Other,
         }
     }
@@ -277,6 +296,8 @@ struct State {
     /// 0: answers come as fast as they can.
     shuffle: AtomicU64,
     requests: [AtomicU64; Operation::COUNT],
+    /// How many multipart uploads were begun.
+    begun: AtomicU64,
     faults: Faults,
 }
 
@@ -288,6 +309,7 @@ impl Default for State {
             buckets: Default::default(),
             shuffle: Default::default(),
             requests: Default::default(),
+            begun: Default::default(),
             faults: Faults::default(),
         }
     }
@@ -313,12 +335,26 @@ impl State {
         }
         read(bucket)
     }
+
+    fn write<T>(
+        &self,
+        bucket: &str,
+        write: impl FnOnce(&mut Bucket) -> S3Result<T>,
+    ) -> S3Result<T> {
+        let mut buckets = self.buckets.write().unwrap();
+        let Some(bucket) = buckets.get_mut(bucket) else {
+            return Err(s3_error!(NoSuchBucket, "The specified bucket does not exist"));
+        };
+        write(bucket)
+    }
 }
 
 #[derive(Default)]
 struct Bucket {
     /// In the order of the keys' UTF-8 bytes, which is the order S3 lists them in.
     objects: BTreeMap<String, Object>,
+    /// The parts of what is not complete, by the upload's id.
+    uploads: HashMap<String, BTreeMap<i32, Object>>,
     requester_pays: bool,
 }
 
@@ -478,6 +514,91 @@ impl s3s::S3 for Buckets {
         }))
     }
 
+    async fn put_object(
+        &self,
+        request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = request.input;
+        let object = Object::new(whole(input.body).await?);
+        let e_tag = Some(object.etag());
+        self.0.write(&input.bucket, |bucket| {
+            bucket.objects.insert(input.key, object);
+            Ok(S3Response::new(PutObjectOutput { e_tag, ..PutObjectOutput::default() }))
+        })
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let CreateMultipartUploadInput { bucket, key, .. } = request.input;
+        let id = format!("upload-{}", self.0.begun.fetch_add(1, Ordering::Relaxed));
+        self.0.write(&bucket, |it| Ok(it.uploads.insert(id.clone(), BTreeMap::new())))?;
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            bucket: Some(bucket),
+            key: Some(key),
+            upload_id: Some(id),
+            ..CreateMultipartUploadOutput::default()
+        }))
+    }
+
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = request.input;
+        let part = Object::new(whole(input.body).await?);
+        let e_tag = Some(part.etag());
+        self.0.write(&input.bucket, |bucket| {
+            upload(bucket, &input.upload_id)?.insert(input.part_number, part);
+            Ok(S3Response::new(UploadPartOutput { e_tag, ..UploadPartOutput::default() }))
+        })
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = request.input;
+        let named = input.multipart_upload.and_then(|it| it.parts).unwrap_or_default();
+        self.0.write(&input.bucket, |bucket| {
+            let parts = upload(bucket, &input.upload_id)?;
+            let mut bytes = Vec::new();
+            for (at, part) in named.iter().enumerate() {
+                let number = part.part_number.unwrap_or_default();
+                if at > 0 && named[at - 1].part_number >= part.part_number {
+                    return Err(s3_error!(InvalidPartOrder));
+                }
+                let Some(found) = parts.get(&number).filter(|it| part.e_tag == Some(it.etag()))
+                else {
+                    return Err(s3_error!(InvalidPart));
+                };
+                if at + 1 < named.len() && found.bytes.len() < LEAST_PART {
+                    return Err(s3_error!(EntityTooSmall));
+                }
+                bytes.extend_from_slice(&found.bytes);
+            }
+            bucket.uploads.remove(&input.upload_id);
+            let object = Object::new(bytes.into());
+            let e_tag = Some(object.etag());
+            bucket.objects.insert(input.key, object);
+            let output = CompleteMultipartUploadOutput { e_tag, ..Default::default() };
+            Ok(S3Response::new(output))
+        })
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        let input = request.input;
+        self.0.write(&input.bucket, |bucket| {
+            upload(bucket, &input.upload_id)?;
+            bucket.uploads.remove(&input.upload_id);
+            Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+        })
+    }
+
     async fn head_bucket(
         &self,
         request: S3Request<HeadBucketInput>,
@@ -493,6 +614,25 @@ impl s3s::S3 for Buckets {
         self.0.read(&request.input.bucket, None, |_| Ok(()))?;
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
+}
+
+/// The parts of an upload.
+fn upload<'a>(bucket: &'a mut Bucket, id: &str) -> S3Result<&'a mut BTreeMap<i32, Object>> {
+    bucket.uploads.get_mut(id).ok_or_else(|| s3_error!(NoSuchUpload))
+}
+
+/// All bytes that a request brings.
+async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
+    let mut bytes = Vec::new();
+    if let Some(mut body) = body {
+        while let Some(piece) = body.next().await {
+            match piece {
+                Ok(piece) => bytes.extend_from_slice(&piece),
+                Err(_) => return Err(s3_error!(IncompleteBody)),
+            }
+        }
+    }
+    Ok(bytes.into())
 }
 
 /// An object's line in a listing.

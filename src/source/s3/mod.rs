@@ -4,6 +4,7 @@
 
 mod body;
 mod failure;
+mod put;
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::retry::{Attempts, Retry};
 
 pub(crate) use self::body::ObjectBody;
+pub(crate) use self::put::Upload;
 
 /// The objects of a bucket whose keys start with a prefix.
 #[derive(Debug)]
@@ -242,7 +244,7 @@ impl Bucket {
         }
     }
 
-    fn name(&self, key: &str) -> String {
+    pub fn name(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)
     }
 

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 
-/// The threads that parse and encode.
-pub(super) struct Cpu(ThreadPool);
+/// The threads that parse and encode, or generate.
+pub(crate) struct Cpu(ThreadPool);
 
 impl Cpu {
     /// As many `threads` as asked for, or one for each core.
@@ -40,7 +40,7 @@ impl Cpu {
 
 /// State that work folds into: as many pieces as there are threads at work, to be merged in the end.
 #[derive(Default)]
-pub(super) struct States<S>(Mutex<Vec<S>>);
+pub(crate) struct States<S>(Mutex<Vec<S>>);
 
 impl<S: Default> States<S> {
     /// Lends one piece of the state to `work`.
