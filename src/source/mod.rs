@@ -222,7 +222,7 @@ impl Store {
         match self {
             Self::Directory(directory) => directory.stat(object).await,
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.stat(object).await,
+            Self::S3(bucket) => Box::pin(bucket.stat(object)).await,
         }
     }
 }

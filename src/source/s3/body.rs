@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::failure::{CONNECTION, innermost};
+use super::route::Answer;
 use super::{Bucket, try_again};
 use crate::error::{Error, Result};
 use crate::retry::Attempts;
@@ -18,7 +18,7 @@ pub(crate) struct ObjectBody {
     bucket: Arc<Bucket>,
     name: Arc<str>,
     /// Names the version, where the server does.
-    etag: Option<String>,
+    etag: Option<Arc<str>>,
     stream: ByteStream,
     size: u64,
     /// How many of the version's bytes are still to come.
@@ -30,10 +30,10 @@ pub(crate) struct ObjectBody {
 impl ObjectBody {
     pub async fn open(bucket: Arc<Bucket>, object: &Object) -> Result<Self, ReadError> {
         let mut attempts = bucket.retry.attempts();
-        let listed = Some(object.etag.to_string()).filter(|etag| !etag.is_empty());
-        let answer = bucket.get(&object.name, listed.clone(), 0, &mut attempts).await?;
-        let etag = listed.or_else(|| answer.e_tag().map(str::to_owned));
         let (name, size) = (object.name.clone(), object.size);
+        let listed = Some(object.etag.clone()).filter(|etag| !etag.is_empty());
+        let answer = bucket.get(&name, listed.as_deref(), 0, &mut attempts).await?;
+        let etag = listed.or_else(|| answer.etag.as_deref().map(Arc::from));
         let stream = stream(answer, size)?;
         Ok(Self { bucket, name, etag, stream, size, left: size, attempts })
     }
@@ -74,16 +74,16 @@ impl ObjectBody {
         }
         let from = self.size - self.left;
         let Self { bucket, name, etag, attempts, .. } = self;
-        let answer = bucket.get(name, etag.clone(), from, attempts).await?;
+        let answer = bucket.get(name, etag.as_deref(), from, attempts).await?;
         self.stream = stream(answer, self.left)?;
         Ok(())
     }
 }
 
 /// The body of an answer, which must have `length` bytes: a server may pay no heed to `If-Match` or `Range`.
-fn stream(answer: GetObjectOutput, length: u64) -> Result<ByteStream, ReadError> {
-    match answer.content_length {
-        Some(other) if u64::try_from(other) != Ok(length) => {
+fn stream(answer: Answer, length: u64) -> Result<ByteStream, ReadError> {
+    match answer.length {
+        Some(other) if other != length => {
             Err(ReadError::Changed(format!("{other} bytes came, not {length}")))
         }
         _ => Ok(answer.body),

@@ -95,13 +95,13 @@ fn answered(status: Option<u16>, code: Option<&str>) -> FailureKind {
         (_, Some(code)) if code.starts_with("Throttl") => FailureKind::Throttled,
         (_, Some("RequestTimeout" | "InternalError" | "ServiceUnavailable"))
         | (Some(408 | 500 | 502..), _) => FailureKind::Passing,
-        // The SDK learns from the answer by how much the clock is off, and signs the next request with the right time.
+        // The answer tells by how much the clock is off, and the next request is signed with the right time.
         (_, Some(CLOCK)) => FailureKind::Once,
         _ => FailureKind::Lasting,
     }
 }
 
-const CLOCK: &str = "RequestTimeTooSkewed";
+pub(super) const CLOCK: &str = "RequestTimeTooSkewed";
 
 fn help_for(code: &str) -> &'static str {
     match code {

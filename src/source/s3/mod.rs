@@ -5,9 +5,10 @@
 mod body;
 mod failure;
 mod put;
+mod route;
 
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -16,12 +17,12 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, StalledStreamProtectionConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 
 use self::failure::{Failure, FailureKind};
+use self::route::{Answer, Get, Route, Scout};
 use super::pace::Pace;
 use super::{Entry, Object, ReadError, S3Options};
 use crate::error::{Error, Result};
@@ -34,6 +35,8 @@ pub(crate) use self::put::Upload;
 #[derive(Debug)]
 pub(crate) struct Bucket {
     client: Client,
+    /// How objects are got, when the first request was made; `Some(None)` is through the client as well.
+    route: Arc<OnceLock<Option<Route>>>,
     bucket: String,
     prefix: String,
     request_payer: Option<RequestPayer>,
@@ -92,14 +95,17 @@ impl Bucket {
         loader = loader.timeout_config(TimeoutConfig::builder().read_timeout(STALLED).build());
         let shared = loader.load().await;
         let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
+        let route = Arc::default();
         let config = aws_sdk_s3::config::Builder::from(&shared)
             .region(region)
             .force_path_style(path_style)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled())
+            .interceptor(Scout(Arc::downgrade(&route)))
             .build();
         Self {
             client: Client::from_conf(config),
+            route,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             request_payer: request_payer.then_some(RequestPayer::Requester),
@@ -184,26 +190,35 @@ impl Bucket {
     async fn get(
         &self,
         name: &str,
-        etag: Option<String>,
+        etag: Option<&str>,
         from: u64,
         attempts: &mut Attempts,
-    ) -> Result<GetObjectOutput, ReadError> {
+    ) -> Result<Answer, ReadError> {
+        let get = Get { key: self.key(name), etag, from, payer: self.request_payer.is_some() };
+        let answer = match self.route.get() {
+            Some(Some(route)) => self.ask(attempts, || route.get(&get)).await,
+            // Apart, because the SDK's futures are large and this one is made for each object.
+            _ => Box::pin(self.get_by_sdk(&get, attempts)).await,
+        };
+        answer.map_err(|failure| match (failure.status, failure.code.as_deref()) {
+            (Some(412), _) => ReadError::Changed("another version took its place".to_owned()),
+            (Some(416), _) => ReadError::Changed("it is shorter now".to_owned()),
+            (Some(404), None | Some("NoSuchKey")) => ReadError::Gone,
+            _ => ReadError::Failed(failure.error(format!("can't read {name}"))),
+        })
+    }
+
+    async fn get_by_sdk(&self, get: &Get<'_>, attempts: &mut Attempts) -> Result<Answer, Failure> {
+        let &Get { key, etag, from, payer: _ } = get;
         let request = self
             .client
             .get_object()
             .bucket(&self.bucket)
-            .key(self.key(name))
-            .set_if_match(etag)
+            .key(key)
+            .set_if_match(etag.map(str::to_owned))
             .set_range((from > 0).then(|| format!("bytes={from}-")))
             .set_request_payer(self.request_payer.clone());
-        self.ask(attempts, || request.clone().send()).await.map_err(|failure| {
-            match (failure.status, failure.code.as_deref()) {
-                (Some(412), _) => ReadError::Changed("another version took its place".to_owned()),
-                (Some(416), _) => ReadError::Changed("it is shorter now".to_owned()),
-                (Some(404), None | Some("NoSuchKey")) => ReadError::Gone,
-                _ => ReadError::Failed(failure.error(format!("can't read {name}"))),
-            }
-        })
+        self.ask(attempts, || request.clone().send()).await.map(Answer::from)
     }
 
     /// Sends a request, again and again as long as that may help.

@@ -1,0 +1,581 @@
+//! The route to a bucket: how its objects are got without the SDK's machinery around each request.
+//!
+//! The SDK shows the way. Its first request, which is a listing, tells [`Route`] where it goes, over which connections,
+//! and how it is signed; requests for objects then go the same way, signed by the SDK's own signer with credentials out
+//! of its cache. What the SDK does besides costs more than the request itself where objects are small.
+
+use std::mem;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{OnceLock, Weak};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_s3::config::endpoint::Endpoint;
+use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    ConfigBag, HttpClient, Intercept, ResolveCachedIdentity, ResponseChecksumValidation,
+    RuntimeComponents, SharedIdentityCache,
+};
+use aws_sdk_s3::error::{BoxError, ErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat, SdkBody};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_checksums::ChecksumAlgorithm;
+use aws_smithy_checksums::body::validate::ChecksumBody;
+use aws_smithy_checksums::http::CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER;
+use aws_smithy_runtime_api::client::auth::AuthSchemeId;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
+use aws_smithy_runtime_api::client::runtime_components::GetIdentityResolver;
+use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::timeout;
+
+use super::STALLED;
+use super::failure::CLOCK;
+
+/// How requests for the objects of a bucket are made.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The URL of a key is this and the encoded key.
+    base: String,
+    connector: SharedHttpConnector,
+    /// `None` where requests are not signed.
+    signing: Option<Signing>,
+    /// Whether checksums are asked for and checked.
+    checksums: bool,
+}
+
+/// How requests are signed.
+#[derive(Debug)]
+struct Signing {
+    region: String,
+    service: String,
+    identities: SharedIdentityCache,
+    resolver: SharedIdentityResolver,
+    components: RuntimeComponents,
+    config: ConfigBag,
+    /// How many milliseconds the server's clock is ahead of this machine's.
+    skew: AtomicI64,
+}
+
+/// A request for an object.
+#[derive(Debug)]
+pub(super) struct Get<'a> {
+    pub key: &'a str,
+    /// The version that it must be.
+    pub etag: Option<&'a str>,
+    /// The first byte that is wanted; all that follow are.
+    pub from: u64,
+    /// Whether the reader pays.
+    pub payer: bool,
+}
+
+/// The beginning of an answer that brings an object.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub length: Option<u64>,
+    pub etag: Option<String>,
+    pub body: ByteStream,
+}
+
+/// Learns a route from the first request that the SDK makes; the route itself keeps hold of what the SDK made it with,
+/// this among it.
+#[derive(Debug)]
+pub(super) struct Scout(pub Weak<OnceLock<Option<Route>>>);
+
+impl Intercept for Scout {
+    fn name(&self) -> &'static str {
+        "Scout"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(route) = self.0.upgrade() {
+            route.get_or_init(|| Route::of(context.request(), components, config));
+        }
+        Ok(())
+    }
+}
+
+impl Route {
+    /// The route of a request that is ready to be sent; `None` where objects need more than this module can do.
+    fn of(
+        request: &HttpRequest,
+        components: &RuntimeComponents,
+        config: &ConfigBag,
+    ) -> Option<Self> {
+        let endpoint = config.load::<Endpoint>()?;
+        if endpoint.headers().next().is_some() {
+            return None;
+        }
+        let timeouts = config.load::<TimeoutConfig>()?;
+        let mut settings = HttpConnectorSettings::builder();
+        settings.set_connect_timeout(timeouts.connect_timeout());
+        settings.set_read_timeout(timeouts.read_timeout());
+        let connector = components.http_client()?.http_connector(&settings.build(), components);
+        let signing = match request.headers().get("authorization") {
+            Some(authorization) => Some(Signing::of(authorization, components)?),
+            None => None,
+        };
+        let checksums = config.load::<ResponseChecksumValidation>()
+            != Some(&ResponseChecksumValidation::WhenRequired);
+        let base = format!("{}/", endpoint.url().trim_end_matches('/'));
+        Some(Self { base, connector, signing, checksums })
+    }
+
+    /// Sends a request for an object.
+    pub async fn get(&self, get: &Get<'_>) -> Result<Answer, SdkError<ErrorMetadata>> {
+        let mut request = self.request(get).map_err(SdkError::construction_failure)?;
+        if let Some(signing) = &self.signing {
+            signing.sign(&mut request).await.map_err(SdkError::construction_failure)?;
+        }
+        let sent = self.connector.call(request).await;
+        let mut response = sent.map_err(SdkError::dispatch_failure)?;
+        if !response.status().is_success() {
+            return Err(self.refused(response).await);
+        }
+        let mut body = mem::replace(response.body_mut(), SdkBody::taken());
+        let headers = response.headers();
+        if self.checksums && get.from == 0 {
+            body = checked(body, |name| headers.get(name));
+        }
+        Ok(Answer {
+            length: headers.get("content-length").and_then(|length| length.parse().ok()),
+            etag: get.etag.is_none().then(|| headers.get("etag").map(str::to_owned)).flatten(),
+            body: ByteStream::new(body),
+        })
+    }
+
+    fn request(&self, get: &Get<'_>) -> Result<HttpRequest, BoxError> {
+        let &Get { key, etag, from, payer } = get;
+        let mut request = HttpRequest::new(SdkBody::empty());
+        request.set_uri(format!("{}{}", self.base, utf8_percent_encode(key, ENCODED)))?;
+        let headers = request.headers_mut();
+        if let Some(etag) = etag {
+            headers.try_insert("if-match", etag.to_owned())?;
+        }
+        if from > 0 {
+            headers.insert("range", format!("bytes={from}-"));
+        } else if self.checksums {
+            headers.insert("x-amz-checksum-mode", "ENABLED");
+        }
+        if payer {
+            headers.insert("x-amz-request-payer", "requester");
+        }
+        Ok(request)
+    }
+
+    /// The error of an answer that brings no object.
+    async fn refused(&self, mut response: HttpResponse) -> SdkError<ErrorMetadata> {
+        let body = mem::replace(response.body_mut(), SdkBody::taken());
+        let text = match timeout(STALLED, start_of(body)).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(cause)) => return SdkError::response_error(cause, response),
+            Err(elapsed) => return SdkError::timeout_error(elapsed),
+        };
+        // A proxy may answer in its own words.
+        let error = error_of(&text).unwrap_or_default();
+        if error.code() == Some(CLOCK)
+            && let (Some(signing), Some(date)) = (&self.signing, response.headers().get("date"))
+        {
+            signing.set_clock(date);
+        }
+        SdkError::service_error(error, response)
+    }
+}
+
+impl Signing {
+    /// Signs as a request with this `authorization` was signed, if that was by a signature of version 4.
+    fn of(authorization: &str, components: &RuntimeComponents) -> Option<Self> {
+        let (region, service) = scope(authorization)?;
+        Some(Self {
+            region: region.to_owned(),
+            service: service.to_owned(),
+            identities: components.identity_cache(),
+            resolver: components.identity_resolver(AuthSchemeId::from("sigv4"))?,
+            components: components.clone(),
+            config: ConfigBag::base(),
+            skew: AtomicI64::new(0),
+        })
+    }
+
+    async fn sign(&self, request: &mut HttpRequest) -> Result<(), BoxError> {
+        let Self { region, service, identities, resolver, components, config, skew: _ } = self;
+        let identity =
+            identities.resolve_cached_identity(resolver.clone(), components, config).await?;
+        // As S3 has it: keys are encoded once and taken as they are.
+        let mut settings = SigningSettings::default();
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(region)
+            .name(service)
+            .time(self.now())
+            .settings(settings)
+            .build()?;
+        let signable = SignableRequest::new(
+            request.method(),
+            request.uri(),
+            request.headers().iter(),
+            SignableBody::Bytes(&[]),
+        )?;
+        let (instructions, _) = sign(signable, &params.into())?.into_parts();
+        for header in instructions.into_parts().0 {
+            request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// The time by the server's clock, as far as it is known.
+    fn now(&self) -> SystemTime {
+        let skew = self.skew.load(Ordering::Relaxed);
+        let distance = Duration::from_millis(skew.unsigned_abs());
+        if skew < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
+    }
+
+    /// Takes over the server's `date`, where it is one.
+    fn set_clock(&self, date: &str) {
+        if let Ok(date) = DateTime::from_str(date, DateTimeFormat::HttpDate)
+            && let Ok(date) = date.to_millis()
+        {
+            let now = DateTime::from(SystemTime::now()).to_millis().unwrap_or(date);
+            self.skew.store(date - now, Ordering::Relaxed);
+        }
+    }
+}
+
+impl From<GetObjectOutput> for Answer {
+    fn from(output: GetObjectOutput) -> Self {
+        Self {
+            length: output.content_length.and_then(|length| length.try_into().ok()),
+            etag: output.e_tag,
+            body: output.body,
+        }
+    }
+}
+
+/// What is encoded in the path of a URL, <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Region and service that an `Authorization` header of AWS is made for; `None` if it is none of signature version 4
+/// with plain credentials. Directory buckets want credentials of their own.
+fn scope(authorization: &str) -> Option<(&str, &str)> {
+    let credential = authorization.strip_prefix("AWS4-HMAC-SHA256 Credential=")?;
+    let (credential, _) = credential.split_once(',')?;
+    let mut parts = credential.rsplit('/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("aws4_request"), Some(service), Some(region)) if service != "s3express" => {
+            Some((region, service))
+        }
+        _ => None,
+    }
+}
+
+/// The `body` of an object, held against its checksum if one of the `headers` tells it.
+fn checked<'a>(body: SdkBody, headers: impl Fn(&str) -> Option<&'a str>) -> SdkBody {
+    for name in CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER {
+        let Ok(algorithm) = name.parse::<ChecksumAlgorithm>() else { continue };
+        let algorithm = algorithm.into_impl();
+        let Some(sum) = headers(algorithm.header_name()) else { continue };
+        // Sums of the sums of parts, as `…-3`, are not in base 64.
+        return match aws_smithy_types::base64::decode(sum) {
+            Ok(sum) => SdkBody::from_body_1_x(ChecksumBody::new(body, algorithm, sum.into())),
+            Err(_) => body,
+        };
+    }
+    body
+}
+
+/// An error document is shorter than this; what follows of a longer one is not read.
+const ERROR_BYTES: usize = 64 << 10;
+
+/// The start of the body of an error.
+async fn start_of(body: SdkBody) -> Result<Vec<u8>, BoxError> {
+    let mut stream = ByteStream::new(body);
+    let mut text = Vec::new();
+    while text.len() < ERROR_BYTES
+        && let Some(bytes) = stream.next().await
+    {
+        text.extend_from_slice(&bytes?);
+    }
+    Ok(text)
+}
+
+/// Code and message of an error document of S3.
+fn error_of(text: &[u8]) -> Result<ErrorMetadata, XmlDecodeError> {
+    let mut document = Document::try_from(text)?;
+    let mut root = document.root_element()?;
+    let mut error = ErrorMetadata::builder();
+    if !root.start_el().matches("Error") {
+        return Ok(error.build());
+    }
+    while let Some(mut tag) = root.next_tag() {
+        match tag.start_el().local() {
+            "Code" => error = error.code(try_data(&mut tag)?),
+            "Message" => error = error.message(try_data(&mut tag)?),
+            _ => {}
+        }
+    }
+    Ok(error.build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use aws_config::Region;
+    use aws_sdk_s3::Client;
+    use aws_sdk_s3::config::retry::RetryConfig;
+    use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials};
+    use aws_smithy_runtime_api::client::http::{HttpConnectorFuture, http_client_fn};
+
+    use super::*;
+    use crate::test_s3::{ACCESS_KEY, S3, SECRET_KEY};
+
+    /// The URL and the headers of a request, but for those that differ from one to the next.
+    type Asked = (String, BTreeMap<String, String>);
+
+    /// A server that notes what it is asked, and refuses it by the clock.
+    #[derive(Debug, Clone, Default)]
+    struct Clock(Arc<Mutex<Vec<Asked>>>);
+
+    const DATE: &str = "Fri, 24 May 2013 00:00:00 GMT";
+
+    impl HttpConnector for Clock {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            let headers =
+                request.headers().iter().map(|(name, it)| (name.to_owned(), it.to_owned()));
+            self.0.lock().unwrap().push((request.uri().to_owned(), headers.collect()));
+            let body = format!("<Error><Code>{CLOCK}</Code><Message>late</Message></Error>");
+            let mut response = HttpResponse::new(403.try_into().unwrap(), body.into());
+            response.headers_mut().insert("date", DATE);
+            HttpConnectorFuture::ready(Ok(response))
+        }
+    }
+
+    impl Clock {
+        fn last(&self) -> Asked {
+            self.0.lock().unwrap().last().unwrap().clone()
+        }
+    }
+
+    /// A client with the keys that the server of the tests knows.
+    fn client(
+        configure: impl FnOnce(Builder) -> Builder,
+    ) -> (Client, Arc<OnceLock<Option<Route>>>) {
+        let route = Arc::default();
+        let keys = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
+        let builder = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(keys)
+            .retry_config(RetryConfig::disabled())
+            .interceptor(Scout(Arc::downgrade(&route)));
+        (Client::from_conf(configure(builder).build()), route)
+    }
+
+    const WHOLE: Get<'static> = Get { key: "x", etag: None, from: 0, payer: false };
+
+    const ODD_KEYS: [&str; 11] = [
+        "a b",
+        "a+b",
+        "a%20b",
+        "a&b=c?d#e",
+        "日本語🎵",
+        "control\u{1}",
+        "//a/../b",
+        "./x",
+        "(x)*'!~",
+        "a\"<>\\^`{|}",
+        "/",
+    ];
+
+    #[tokio::test]
+    async fn objects_are_asked_for_as_the_sdk_asks() {
+        type Configure = fn(Builder) -> Builder;
+        let with_token = |it: Builder| {
+            let token = Some("a/token+==".to_owned());
+            it.credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, token, None, "test"))
+        };
+        let cases: [(&str, Configure, &str); 9] = [
+            ("music", |it| it, "https://music.s3.eu-west-1.amazonaws.com/"),
+            ("mu.sic", |it| it, "https://s3.eu-west-1.amazonaws.com/mu.sic/"),
+            ("music", |it| it.force_path_style(true), "https://s3.eu-west-1.amazonaws.com/music/"),
+            ("music", |it| it.use_fips(true), "https://music.s3-fips.eu-west-1.amazonaws.com/"),
+            (
+                "music",
+                |it| it.use_dual_stack(true).region(Region::new("cn-north-1")),
+                "https://music.s3.dualstack.cn-north-1.amazonaws.com.cn/",
+            ),
+            ("music", |it| it.endpoint_url("http://127.0.0.1:9"), "http://127.0.0.1:9/music/"),
+            ("music", |it| it.endpoint_url("https://s3.test/a/"), "https://music.s3.test/a/"),
+            ("music", |it| it.allow_no_auth(), "https://music.s3.eu-west-1.amazonaws.com/"),
+            ("music", with_token, "https://music.s3.eu-west-1.amazonaws.com/"),
+        ];
+        for (bucket, configure, base) in cases {
+            let clock = Clock::default();
+            let connector = SharedHttpConnector::new(clock.clone());
+            let (client, route) = client(|it| {
+                let http = http_client_fn(move |_, _| connector.clone());
+                configure(it).http_client(http)
+            });
+            client.list_objects_v2().bucket(bucket).send().await.unwrap_err();
+            let route = route.get().unwrap().as_ref().unwrap();
+            assert_eq!(route.base, base);
+            for key in ODD_KEYS {
+                for (etag, from, payer) in [(None, 0, false), (Some("\"e\""), 7, true)] {
+                    let _ = route.get(&Get { key, etag, from, payer }).await;
+                    let (url, headers) = clock.last();
+                    let request = client.get_object().bucket(bucket).key(key);
+                    let request = request.set_if_match(etag.map(str::to_owned));
+                    let request = request.set_range((from > 0).then(|| format!("bytes={from}-")));
+                    let payer = payer.then_some(aws_sdk_s3::types::RequestPayer::Requester);
+                    let _ = request.set_request_payer(payer).send().await;
+                    let (sdk_url, mut expected) = clock.last();
+                    assert_eq!(url, sdk_url.replace("?x-id=GetObject", ""));
+                    expected.retain(|name, _| {
+                        !name.contains("user-agent") && !name.starts_with("amz-sdk-")
+                    });
+                    if from > 0 {
+                        // Of a part of an object, S3 tells no checksum.
+                        expected.remove("x-amz-checksum-mode");
+                    }
+                    for name in ["authorization", "x-amz-date"] {
+                        assert_eq!(headers.contains_key(name), expected.contains_key(name));
+                    }
+                    let plain = |mut headers: BTreeMap<String, String>| {
+                        headers.retain(|name, _| name != "authorization" && name != "x-amz-date");
+                        headers
+                    };
+                    assert_eq!(plain(headers), plain(expected), "{key}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_checks_signatures_takes_them() {
+        let server = S3::start_private();
+        for key in ODD_KEYS {
+            server.put("music", key, key);
+        }
+        for token in [None, Some("a/token+==".to_owned())] {
+            let (client, route) = client(|it| {
+                let keys = Credentials::new(ACCESS_KEY, SECRET_KEY, token, None, "test");
+                it.endpoint_url(server.endpoint()).credentials_provider(keys)
+            });
+            client.list_objects_v2().bucket("music").prefix("none").send().await.unwrap();
+            let route = route.get().unwrap().as_ref().unwrap();
+            for key in ODD_KEYS {
+                let answer = route.get(&Get { key, ..WHOLE }).await.unwrap();
+                assert_eq!(answer.length, Some(key.len() as u64));
+                assert_eq!(answer.body.collect().await.unwrap().to_vec(), key.as_bytes());
+            }
+            let etag = Some("\"other\"");
+            let error = route.get(&Get { key: "/", etag, ..WHOLE }).await.unwrap_err();
+            assert_eq!(error.raw_response().unwrap().status().as_u16(), 412);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_clock_is_the_servers_once_it_refused_by_it() {
+        let clock = Clock::default();
+        let connector = SharedHttpConnector::new(clock.clone());
+        let (client, route) =
+            client(|it| it.http_client(http_client_fn(move |_, _| connector.clone())));
+        client.list_objects_v2().bucket("music").send().await.unwrap_err();
+        let route = route.get().unwrap().as_ref().unwrap();
+        for expected in [false, true] {
+            let error = route.get(&WHOLE).await.unwrap_err();
+            assert_eq!(error.as_service_error().unwrap().code(), Some(CLOCK));
+            let (_, headers) = clock.last();
+            assert_eq!(headers["x-amz-date"].starts_with("2013052"), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn only_plain_signatures_are_made() {
+        let cases = [
+            (
+                "AWS4-HMAC-SHA256 Credential=AK/20130524/eu-west-1/s3/aws4_request, SignedHeaders=host",
+                Some(("eu-west-1", "s3")),
+            ),
+            (
+                "AWS4-HMAC-SHA256 Credential=AK/20130524/us-east-1/s3-outposts/aws4_request,Signature=0",
+                Some(("us-east-1", "s3-outposts")),
+            ),
+            ("AWS4-HMAC-SHA256 Credential=AK/20130524/us-east-1/s3express/aws4_request, S", None),
+            ("AWS4-ECDSA-P256-SHA256 Credential=AK/20130524/s3/aws4_request, SignedHeaders=", None),
+            ("AWS4-HMAC-SHA256 Credential=AK", None),
+            ("Bearer x", None),
+        ];
+        for (authorization, expected) in cases {
+            assert_eq!(scope(authorization), expected, "{authorization}");
+        }
+    }
+
+    #[test]
+    fn error_documents_tell_code_and_message() {
+        let cases = [
+            (
+                "<Error><Code>NoSuchKey</Code><Message>no</Message></Error>",
+                Some("NoSuchKey"),
+                Some("no"),
+            ),
+            (
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error xmlns=\"x\">\n <Message>a &lt;b&gt; &amp; c\
+                 </Message><RequestId>7</RequestId><Code>InternalError</Code></Error>",
+                Some("InternalError"),
+                Some("a <b> & c"),
+            ),
+            ("<Error><Code>SlowDown</Code></Error>", Some("SlowDown"), None),
+            ("<Error></Error>", None, None),
+            ("<html><Code>x</Code></html>", None, None),
+            ("upstream timed out", None, None),
+            ("{\"Code\":\"x\"}", None, None),
+            ("", None, None),
+        ];
+        for (text, code, message) in cases {
+            let error = error_of(text.as_bytes()).unwrap_or_default();
+            assert_eq!((error.code(), error.message()), (code, message), "{text}");
+        }
+        assert_eq!(error_of(b"\xff").unwrap_or_default().code(), None);
+    }
+
+    #[tokio::test]
+    async fn bodies_are_held_against_the_checksums_of_the_whole() {
+        let crc32 = "DUoRhQ==";
+        let cases = [
+            (vec![], true),
+            (vec![("x-amz-checksum-crc32", crc32)], true),
+            (vec![("x-amz-checksum-crc32", "AAAAAA==")], false),
+            (vec![("x-amz-checksum-sha1", "Kq5sNclPz7QV2+lfQIuc6R7oRu0=")], true),
+            (vec![("x-amz-checksum-sha256", crc32)], false),
+            // Of the checksums of three parts.
+            (vec![("x-amz-checksum-crc32", "AAAAAA==-3")], true),
+            (vec![("x-amz-checksum-crc32", "no checksum")], true),
+        ];
+        for (headers, is_right) in cases {
+            let header = |name: &str| headers.iter().find(|it| it.0 == name).map(|it| it.1);
+            let body = checked(SdkBody::from("hello world"), header);
+            let read = ByteStream::new(body).collect().await;
+            assert_eq!(read.is_ok(), is_right, "{headers:?}");
+        }
+    }
+}
