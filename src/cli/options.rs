@@ -207,7 +207,7 @@ pub struct Data {
     #[arg(long, value_name = "COUNT")]
     pub days: Option<u32>,
 
-    /// How many events all days have together; a million is about 460 MB [default: 1000000]
+    /// How many events all days have together; a million is about 480 MB [default: 1000000]
     #[arg(long, value_name = "COUNT")]
     pub events: Option<u64>,
 

@@ -65,8 +65,8 @@ const AHEAD: usize = 4;
 /// Writes songs and logs into a directory or bucket that holds none.
 ///
 /// The bytes follow from the settings alone, whatever the machine and the number of threads. Memory does not grow
-/// with the data. What is interrupted or fails leaves the whole objects that were written; a log is seen when it is
-/// complete.
+/// with the data. What is interrupted or fails leaves the objects that were complete; dropping the future may leave
+/// parts of an upload in a bucket too, which nobody sees and a lifecycle rule removes.
 ///
 /// # Errors
 ///

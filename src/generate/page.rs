@@ -107,7 +107,7 @@ impl Course {
         let drawn = random.below(64);
         Self {
             logs_in: turn.length >= 4 && drawn < 12,
-            logs_out: turn.length >= 6 && drawn % 5 == 0,
+            logs_out: turn.length >= 6 && drawn.is_multiple_of(5),
         }
     }
 
@@ -127,13 +127,13 @@ impl Course {
         }
         // In thousandths, after the sample.
         let page = match random.below(1000) {
-            ..880 => Page::NextSong,
-            ..963 => Page::Home,
-            ..975 => Page::to_leave(level),
-            ..983 => Page::Settings,
-            ..989 => Page::Help,
-            ..994 => Page::About,
-            ..997 => Page::SaveSettings,
+            0..880 => Page::NextSong,
+            880..963 => Page::Home,
+            963..975 => Page::to_leave(level),
+            975..983 => Page::Settings,
+            983..989 => Page::Help,
+            989..994 => Page::About,
+            994..997 => Page::SaveSettings,
             _ => Page::Error,
         };
         (Auth::LoggedIn, page)

@@ -46,7 +46,7 @@ const MOST: u64 = 2_000_000_000;
 const MOST_DAYS: u32 = 36_500;
 
 impl Generate {
-    /// A month of a million events (about 460 MB) by 10,000 users, of 15,000 songs, half of whose plays match.
+    /// A month of a million events (about 480 MB) by 10,000 users, of 15,000 songs, half of whose plays match.
     pub fn new(into: Location) -> Self {
         Self {
             into,

@@ -85,7 +85,7 @@ fn the_summary_says_what_there_is() {
     assert_eq!(err, "");
     assert!(out.starts_with("Generated "), "{out}");
     insta::assert_snapshot!(out[out.find(" objects").unwrap()..], @r"
-    objects 40 written, 82.0 KiB as gzip
+    objects 40 written, 82.4 KiB as gzip
     songs   10 records
     events  2,000 records = 1,692 plays (902 in the catalog) + 286 others + 22 dirty
     ");
