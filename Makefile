@@ -54,7 +54,7 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (60); needs a nightly toolchain
 	@sh tests/fuzz.sh
 
 bench: ## run the benchmarks
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked --features internals
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -193,7 +193,7 @@ pub fn parse_events(blocks: &Blocks, path: Path) -> u64 {
     let mut arena = Bump::new();
     taken(blocks, |record, text| {
         arena.reset();
-        reader.read(&*reader.text(record, text)?, &arena).map(drop)
+        reader.read(&reader.text(record, text)?, &arena).map(drop)
     })
 }
 
@@ -203,7 +203,7 @@ pub fn parse_songs(blocks: &Blocks, path: Path) -> u64 {
     let mut arena = Bump::new();
     taken(blocks, |record, text| {
         arena.reset();
-        reader.read(&*reader.text(record, text)?, &arena).map(drop)
+        reader.read(&reader.text(record, text)?, &arena).map(drop)
     })
 }
 

@@ -83,7 +83,7 @@ impl Cutter {
                 }
                 Some(decompressor) => {
                     room = room.min(DECOMPRESSED_BYTES);
-                    let used = decompressor.decompress(input, &mut *self.text, room)?;
+                    let used = decompressor.decompress(input, &mut self.text, room)?;
                     input.advance(used);
                 }
             }

@@ -33,7 +33,7 @@ impl Rows {
         debug_assert_eq!(R::TABLE, self.table);
         let columns = R::TABLE.columns().len();
         self.bytes.extend_from_slice(&(columns as i16).to_be_bytes());
-        let mut writer = RowWriter { bytes: &mut *self.bytes, columns: 0 };
+        let mut writer = RowWriter { bytes: &mut self.bytes, columns: 0 };
         row.write(&mut writer);
         debug_assert_eq!(writer.columns, columns, "{} writes other columns than it has", R::TABLE);
         self.count += 1;
