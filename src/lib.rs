@@ -40,12 +40,15 @@
 //!
 //! # Features
 //!
-//! `s3` reads from S3, `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are on by default;
+//! `s3` reads from S3, `embedded` brings the embedded PostgreSQL, `bench` measures the stages of a load, and `cli` is
+//! the program. All are on by default;
 //! none is needed to load a directory into a PostgreSQL server.
 
 #[macro_use]
 mod failpoint;
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod check;
 mod config;
 mod decode;

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::{select, try_join};
 
 use self::books::{Books, Closed};
-use self::listing::{Listed, list};
+pub(crate) use self::listing::{Listed, list};
 use self::reading::{Budget, Reading, WasRead};
 use self::transforming::Transforming;
 use crate::config::Config;
