@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::select;
 use tokio::task::spawn_blocking;
 
-pub use self::checksum::TableSum;
+pub use self::checksum::{TableSum, same_result};
 pub use self::floor::{Floor, FloorPart};
 pub use self::measured::{Handled, Measured, Took};
 use self::meter::Meter;
@@ -144,12 +144,18 @@ async fn dry_run(config: &Config, stop: impl Future<Output = ()>) -> Result<Meas
 /// Measures a first load.
 async fn load(config: &Config, stop: impl Future<Output = ()>) -> Result<Measured> {
     scratch::renew(&config.target, &config.schema).await?;
+    let measured = load_into_scratch(config, stop).await;
+    // What has failed says more than that it can't be cleared away.
+    let removed = scratch::remove(&config.target, &config.schema).await;
+    measured.and_then(|measured| removed.map(|()| measured))
+}
+
+async fn load_into_scratch(config: &Config, stop: impl Future<Output = ()>) -> Result<Measured> {
     let config = Config { dry_run: false, ..config.clone() };
     let meter = Meter::start();
     let report = load_until(&config, stop).await?;
     let took = meter.stop();
     let result = checksum::of_star(&config.target, &config.schema).await?;
-    scratch::remove(&config.target, &config.schema).await?;
     Ok(Measured { result, ..Measured::new(Subject::Load, took, handled(&report)) })
 }
 

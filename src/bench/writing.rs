@@ -21,8 +21,9 @@ pub(super) async fn measure(
     let mut load = Load::open(config).await?;
     let measured = write(config, subject, &mut load, rows).await;
     load.discard().await;
-    scratch::remove(&config.target, &config.schema).await?;
-    measured
+    // What has failed says more than that it can't be cleared away.
+    let removed = scratch::remove(&config.target, &config.schema).await;
+    measured.and_then(|measured| removed.map(|()| measured))
 }
 
 async fn write(

@@ -3,6 +3,7 @@
 //! `args` (what was typed) over `layers` (environment, file) → `settings` (what it means) → one file a command.
 
 mod args;
+mod bench;
 mod check;
 mod create;
 mod display;
@@ -22,6 +23,7 @@ mod settings;
 mod signals;
 mod size;
 mod summary;
+mod sweep;
 mod target;
 
 use std::panic::resume_unwind;
@@ -62,6 +64,7 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::Query(job) => or_stop(query::run(job), stopped).await,
                 Job::Check(job) => or_stop(check::run(job), stopped).await,
                 Job::History(job) => or_stop(history::run(job), stopped).await,
+                Job::Bench(job) => bench::run(job, front, bars, stopped).await,
             }
         });
         select! {
