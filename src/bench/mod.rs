@@ -50,11 +50,12 @@ pub async fn measure(
     stop: impl Future<Output = ()>,
 ) -> Result<Measured> {
     config.validate()?;
+    // The futures are boxed: held in one another they would be too large for a stack.
     match subject {
-        Subject::Null => dry_run(config, stop).await,
-        Subject::Load => load(config, stop).await,
+        Subject::Null => Box::pin(dry_run(config, stop)).await,
+        Subject::Load => Box::pin(load(config, stop)).await,
         _ => select! {
-            measured = part(config, subject) => measured,
+            measured = Box::pin(part(config, subject)) => measured,
             () = stop => Err(Error::interrupted("the measurement was interrupted")),
         },
     }
@@ -76,9 +77,8 @@ async fn part(config: &Config, subject: Subject) -> Result<Measured> {
             let meter = Meter::start();
             let listed = list(config).await?;
             let took = meter.stop();
-            let found = Found::new(config, listed)?;
-            let handled = Handled { objects: found.objects(), ..Handled::default() };
-            Ok(Measured::new(subject, took, handled))
+            let objects = listed.stage.amounts.iter().map(|amount| amount.count).sum();
+            Ok(Measured::new(subject, took, Handled { objects, ..Handled::default() }))
         }
         Subject::Fetch => {
             let found = Found::list(config).await?;
@@ -137,7 +137,7 @@ async fn encoded(config: Config, sample: Sample) -> Result<Vec<Rows>> {
 async fn dry_run(config: &Config, stop: impl Future<Output = ()>) -> Result<Measured> {
     let config = Config { dry_run: true, ..config.clone() };
     let meter = Meter::start();
-    let report = load_until(&config, stop).await?;
+    let report = Box::pin(load_until(&config, stop)).await?;
     Ok(Measured::new(Subject::Null, meter.stop(), handled(&report)))
 }
 
@@ -153,7 +153,7 @@ async fn load(config: &Config, stop: impl Future<Output = ()>) -> Result<Measure
 async fn load_into_scratch(config: &Config, stop: impl Future<Output = ()>) -> Result<Measured> {
     let config = Config { dry_run: false, ..config.clone() };
     let meter = Meter::start();
-    let report = load_until(&config, stop).await?;
+    let report = Box::pin(load_until(&config, stop)).await?;
     let took = meter.stop();
     let result = checksum::of_star(&config.target, &config.schema).await?;
     Ok(Measured { result, ..Measured::new(Subject::Load, took, handled(&report)) })

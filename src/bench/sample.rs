@@ -39,16 +39,13 @@ pub(super) struct Stored {
 }
 
 impl Found {
-    pub async fn list(config: &Config) -> Result<Self> {
-        Self::new(config, list(config).await?)
-    }
-
-    /// What is to be read of what is `listed`.
+    /// Lists the source.
     ///
     /// # Errors
     ///
-    /// There are no songs or no logs.
-    pub fn new(config: &Config, listed: Listed) -> Result<Self> {
+    /// That fails, or there are no songs or no logs.
+    pub async fn list(config: &Config) -> Result<Self> {
+        let listed = list(config).await?;
         let plan = listed.plan(config, &Ledger::default())?;
         Ok(Self { listed, plan })
     }

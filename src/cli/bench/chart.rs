@@ -60,7 +60,7 @@ fn bars(svg: &mut Svg, report: &Report, source: f64) {
         svg.line(at, top, at, bottom, "stroke='#d8dce2'");
         svg.text(at, bottom + 16.0, "middle", &grey(), &format!("{}", 10f64.powi(decade)));
     }
-    svg.text(RIGHT + 18.0, bottom + 16.0, "start", &grey(), "MB/s, logarithmic");
+    svg.text(RIGHT + 48.0, bottom + 16.0, "start", &grey(), "logarithmic");
     for (summary, [slow, median, fast]) in &all {
         let colour = match summary.stage {
             Subject::Null | Subject::Load => WHOLE,
@@ -92,7 +92,7 @@ fn lines(svg: &mut Svg, swept: &Swept, source: f64) {
     let load = values.iter().map(|value| Some(rates(&value.load, source)));
     let null = values.iter().map(|value| Some(rates(value.null.as_ref()?, source)));
     let lines: [(_, _, Vec<_>); 2] =
-        [("load", WHOLE, load.collect()), ("null", PART, null.collect())];
+        [("null", PART, null.collect()), ("load", WHOLE, load.collect())];
     let fastest = lines.iter().flat_map(|(_, _, points)| points).flatten().map(|rates| rates[2]);
     let unit = step(fastest.fold(0.0, f64::max) / 4.0);
     let (bottom, per_value) = (svg.y + PLOT, (RIGHT - LEFT) / values.len() as f64);
@@ -106,6 +106,7 @@ fn lines(svg: &mut Svg, swept: &Swept, source: f64) {
     for (index, value) in values.iter().enumerate() {
         svg.text(x(index), bottom + 18.0, "middle", "", &knob.shown(value.value));
     }
+    let mut below = f64::MIN;
     for (name, colour, points) in &lines {
         let points: Vec<_> =
             points.iter().enumerate().filter_map(|(index, it)| Some((x(index), (*it)?))).collect();
@@ -121,7 +122,9 @@ fn lines(svg: &mut Svg, swept: &Swept, source: f64) {
         if let Some((_, [_, last, _])) = points.last() {
             let figure = format!("{name}, {} MB/s", megabytes(last * 1e6));
             let fill = format!("fill='{colour}'");
-            svg.text(RIGHT + 18.0, y(*last) + 4.0, "start", &fill, &figure);
+            // The names of lines that end near each other stand one above the other.
+            below = (y(*last) + 4.0).max(below + 16.0);
+            svg.text(RIGHT + 18.0, below, "start", &fill, &figure);
         }
     }
     svg.y = bottom + 62.0;

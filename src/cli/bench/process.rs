@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -48,6 +48,7 @@ impl Program {
             .args([&format!("--only={subject}"), "--output=json", "--quiet"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(Failure::Start)?;
@@ -63,6 +64,8 @@ impl Program {
             }
         };
         if !output.status.success() {
+            // In the words and the format that were asked for.
+            let _ = io::stderr().write_all(&output.stderr);
             return Err(Failure::Measurement(subject, output.status));
         }
         serde_json::from_slice(&output.stdout)

@@ -32,8 +32,7 @@ pub fn write(report: &Report) -> io::Result<()> {
 
 /// Writes a line for each stage.
 pub fn write_stages(stages: &[Summary]) -> io::Result<()> {
-    let header =
-        ["stage", "time", "adds", "spread", "MB/s", "per second", "CPU", "machine", "peak"];
+    let header = ["stage", "time", "adds", "spread", "MB/s", "rate", "CPU", "machine", "peak"];
     let aligns = [Align::Left].into_iter().chain([Align::Right; 8]);
     let mut table = output::table(header.into_iter().zip(aligns));
     for summary in stages {
@@ -146,5 +145,6 @@ pub fn rate(per_second: &PerSecond) -> String {
     let PerSecond { objects, bytes: _, records, rows, .. } = *per_second;
     let units = [(records, "records"), (rows, "rows"), (objects, "objects")];
     let known = units.into_iter().find_map(|(rate, unit)| Some((rate?, unit)));
-    known.map_or_else(String::new, |(rate, unit)| format!("{} {unit}", count(rate.round() as u64)))
+    known
+        .map_or_else(String::new, |(rate, unit)| format!("{} {unit}/s", count(rate.round() as u64)))
 }
