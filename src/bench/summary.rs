@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn the_median_is_in_the_middle() {
-        let cases: [(&[f64], Option<(f64, f64, f64)>); 4] = [
+        type Figures = &'static [f64];
+        let cases: [(Figures, Option<(f64, f64, f64)>); 4] = [
             (&[], None),
             (&[3.0], Some((3.0, 3.0, 3.0))),
             (&[9.0, 1.0, 2.0], Some((2.0, 1.0, 9.0))),

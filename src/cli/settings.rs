@@ -382,6 +382,22 @@ mod tests {
     }
 
     #[test]
+    fn a_bench_takes_the_settings_of_a_load_but_for_the_schema() {
+        let file = "schema = 'live'\nno-staging = true\nsweep = ['threads=1..2', 'memory=1MiB']";
+        let line = "bench --source d --fetches 3 --fetches 4";
+        let settings = settings(line, &[("SPARKLOAD_RUNS", "7")], file).unwrap();
+        let Job::Bench(bench) = settings.job else { panic!("not a bench: {line}") };
+        let Bench { config, usual_target, runs, sweeps, only, .. } = *bench;
+        assert_eq!(
+            (config.schema.as_str(), config.staging, config.fetches),
+            ("sparkload_bench", false, 4)
+        );
+        assert!(usual_target && only.is_none());
+        assert_eq!((runs, sweeps.len()), (7, 2));
+        assert!(error("bench --source d", &[], "only = 'load'").contains("unknown key `only`"));
+    }
+
+    #[test]
     fn a_base_is_not_mixed_with_the_parts_of_a_farther_one() {
         let songs = |line: &str, variables: &[(&str, &str)], file: &str| {
             load(line, variables, file).config.source.songs.to_string()

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_range_doubles_up_to_its_end() {
-        let cases: [(&str, Option<(Knob, &[usize])>); 11] = [
+        type Meant = Option<(Knob, &'static [usize])>;
+        let cases: [(&str, Meant); 11] = [
             ("connections=1..8", Some((Knob::Connections, &[1, 2, 4, 8]))),
             ("threads=1..6", Some((Knob::Threads, &[1, 2, 4, 6]))),
             ("threads=3..3", Some((Knob::Threads, &[3]))),
