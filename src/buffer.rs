@@ -20,6 +20,8 @@ pub(crate) struct Buffer {
 
 /// Smaller ones are left to the allocator, which is good at them.
 const WORTH_KEEPING: usize = 64 << 10;
+/// Larger ones have held a huge record, which may never come again: their memory is not held on to.
+const TOO_LARGE: usize = 8 << 20;
 
 impl Buffers {
     /// An empty buffer with room for `capacity` bytes.
@@ -46,7 +48,9 @@ impl From<Vec<u8>> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(home) = self.home.take() {
+        if let Some(home) = self.home.take()
+            && self.bytes.capacity() <= TOO_LARGE
+        {
             self.bytes.clear();
             home.spare().push(mem::take(&mut self.bytes));
         }
@@ -91,9 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn small_ones_are_not_kept() {
+    fn neither_small_nor_huge_ones_are_kept() {
         let buffers = Buffers::default();
         drop(buffers.take(WORTH_KEEPING - 1));
+        buffers.take(WORTH_KEEPING).reserve(TOO_LARGE + 1);
         assert_eq!(buffers.spare().len(), 0);
     }
 }
