@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::buffer::Buffers;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
 use crate::encode::Rows;
-use crate::record::{EventReader, Fault, Format, Reject, SongReader};
+use crate::record::{EventReader, Fault, Format, Reader, Reject, SongReader};
 use crate::source::{self, Object};
 use crate::star::{Catalog, Matching};
 use crate::table::Table;
@@ -109,33 +109,37 @@ pub enum Path {
 }
 
 impl Path {
-    fn events(self, format: &Format) -> EventReader {
-        let reader = EventReader::new(format);
+    fn of<const FIELDS: usize>(self, reader: Reader<FIELDS>) -> Reader<FIELDS> {
         match self {
             Self::Fast => reader,
             Self::Plain => reader.plain(),
         }
     }
 
+    fn events(self, format: &Format) -> EventReader {
+        self.of(EventReader::new(format))
+    }
+
     fn songs(self, format: &Format) -> SongReader {
-        let reader = SongReader::new(format);
-        match self {
-            Self::Fast => reader,
-            Self::Plain => reader.plain(),
-        }
+        self.of(SongReader::new(format))
+    }
+}
+
+/// The work on logs, matched with the songs of `catalog`.
+fn logs(reader: EventReader, staging: bool, catalog: &Catalog) -> Logs {
+    Logs {
+        reader,
+        staging,
+        songs: Some(catalog.match_index(Matching::default())),
+        matched_only: false,
+        plays: Buffers::default(),
+        staged: Buffers::default(),
     }
 }
 
 /// Loads `record` as an object that holds one event.
 pub fn event(record: &[u8], format: &Format, path: Path) -> Transformed {
-    let logs = Logs {
-        reader: path.events(format),
-        staging: true,
-        songs: Some(Catalog::default().match_index(Matching::default())),
-        matched_only: false,
-        plays: Buffers::default(),
-        staged: Buffers::default(),
-    };
+    let logs = logs(path.events(format), true, &Catalog::default());
     let mut listening = Listening::default();
     let mut transformed = transformed(logs.transform(&[whole(record)], &mut listening));
     transformed.add(Table::Users, |rows| listening.users.rows().for_each(|row| rows.push(&row)));
@@ -190,26 +194,21 @@ impl Blocks {
 /// Reads the events of `blocks`; returns how many could be read.
 pub fn parse_events(blocks: &Blocks, path: Path) -> u64 {
     let reader = path.events(&Format::default());
-    let mut arena = Bump::new();
-    taken(blocks, |record, text| {
-        arena.reset();
-        reader.read(&reader.text(record, text)?, &arena).map(drop)
-    })
+    taken(blocks, |record, text, arena| reader.read(&reader.text(record, text)?, arena).map(drop))
 }
 
 /// Reads the songs of `blocks`; returns how many could be read.
 pub fn parse_songs(blocks: &Blocks, path: Path) -> u64 {
     let reader = path.songs(&Format::default());
-    let mut arena = Bump::new();
-    taken(blocks, |record, text| {
-        arena.reset();
-        reader.read(&reader.text(record, text)?, &arena).map(drop)
-    })
+    taken(blocks, |record, text, arena| reader.read(&reader.text(record, text)?, arena).map(drop))
 }
 
-fn taken(blocks: &Blocks, mut read: impl FnMut(&[u8], Option<&str>) -> Result<(), Fault>) -> u64 {
-    let outcome =
-        each_record(&blocks.0, |record, text, _| read(record, text).map(|()| Fate::Taken));
+fn taken(blocks: &Blocks, read: impl Fn(&[u8], Option<&str>, &Bump) -> Result<(), Fault>) -> u64 {
+    let mut arena = Bump::new();
+    let outcome = each_record(&blocks.0, |record, text, _| {
+        arena.reset();
+        read(record, text, &arena).map(|()| Fate::Taken)
+    });
     outcome.counts.iter().map(|counts| counts.amounts.taken).sum()
 }
 
@@ -226,15 +225,7 @@ impl Work {
         let mut catalog = Catalog::default();
         let work = Songs { reader: path.songs(&format), staging: false, star: true };
         work.transform(&songs.0, &mut catalog);
-        let songs = Some(catalog.match_index(Matching::default()));
-        let logs = Logs {
-            reader: path.events(&format),
-            staging,
-            songs,
-            matched_only: false,
-            plays: Buffers::default(),
-            staged: Buffers::default(),
-        };
+        let logs = logs(path.events(&format), staging, &catalog);
         Self { logs, listening: Listening::default() }
     }
 

@@ -38,13 +38,13 @@
 //! `star`, `table`, `encode` and `transform` know neither network nor runtime. The library reads no
 //! environment of its own, prints nothing and never exits: that is the program's part.
 //!
-//! [`generate`](generate()) writes songs and logs to load: `generate` makes their bytes from numbers, and takes them to a
-//! directory or a bucket.
+//! `buffer` has the memory that blocks and rows take turns at, `cpu` the threads that work on them. `generate` writes
+//! songs and logs to load: it makes their bytes from numbers, and takes them to a directory or a bucket.
 //!
 //! # Features
 //!
-//! `s3` reads from S3 (and generates into it), `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are on by default;
-//! none is needed to load a directory into a PostgreSQL server.
+//! `s3` reads from S3 and generates into it, `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are
+//! on by default; none is needed to load a directory into a PostgreSQL server.
 
 #[macro_use]
 mod failpoint;

@@ -206,7 +206,7 @@ pub enum Phase {
     Songs,
     /// Reading logs.
     Logs,
-    /// Building the keys of the new tables.
+    /// Building the keys of the new tables, and copying users and times.
     Keys,
     /// Making the new state the visible one.
     Publishing,

@@ -17,6 +17,16 @@ pub(crate) struct Limits {
     pub max_record_bytes: usize,
 }
 
+impl Limits {
+    /// How large the first block of an object of `size` bytes, as it is stored, can be.
+    pub fn block_of(self, compression: Compression, size: u64) -> usize {
+        match compression {
+            Compression::Plain => self.block_bytes.min(size as usize),
+            Compression::Gzip | Compression::Zstd | Compression::Bzip2 => self.block_bytes,
+        }
+    }
+}
+
 /// Decompresses and cuts one object; give it the bytes in order, then [`finish`](Self::finish).
 ///
 /// It holds at most one block and the record that does not fit it, so never more than the limits say.
@@ -44,16 +54,12 @@ const DECOMPRESSED_BYTES: usize = 64 << 10;
 impl Cutter {
     /// Cuts an object of `size` bytes, as it is stored, into blocks whose memory comes from `buffers`.
     pub fn new(compression: Compression, limits: Limits, buffers: &Buffers, size: u64) -> Self {
-        let first = match compression {
-            Compression::Plain => limits.block_bytes.min(size as usize),
-            Compression::Gzip | Compression::Zstd | Compression::Bzip2 => limits.block_bytes,
-        };
         Self {
             decompressor: compression.decompressor(),
             framer: Framer::new(limits.max_record_bytes),
             block_bytes: limits.block_bytes,
             buffers: buffers.clone(),
-            text: buffers.take(first),
+            text: buffers.take(limits.block_of(compression, size)),
             wanted: limits.block_bytes,
             next_record: 1,
             next_line: 1,

@@ -1,5 +1,7 @@
 //! The calendar: which days there are, how many events each has, and when they happen.
 
+use crate::table::time::Date;
+
 /// 2018-11-01, on which the well-known sample begins, in days since 1970-01-01: a Thursday.
 const FIRST_DAY: u64 = 17_836;
 const MS_PER_DAY: u64 = 86_400_000;
@@ -72,16 +74,8 @@ impl Day {
         self.midnight + start + length * within / self.events
     }
 
-    /// Year, month and day of the month (Howard Hinnant's `civil_from_days`, for days after 1970).
-    pub fn date(&self) -> (u64, u64, u64) {
-        let shifted = self.midnight / MS_PER_DAY + 719_468;
-        let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year + year / 4 - year / 100);
-        let month = (5 * of_year + 2) / 153;
-        let day = of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        (year + era * 400 + u64::from(month <= 2), month, day)
+    pub fn date(&self) -> Date {
+        Date::from_days((self.midnight / MS_PER_DAY) as i64)
     }
 }
 
@@ -101,7 +95,8 @@ mod tests {
             (2_999, (2027, 1, 17)),
         ];
         for (day, expected) in cases {
-            assert_eq!(days[day].date(), expected, "{day}");
+            let Date { year, month, day: of_month } = days[day].date();
+            assert_eq!((year, month, of_month), expected, "{day}");
         }
         assert_eq!(days[0].midnight, 1_541_030_400_000);
     }

@@ -12,6 +12,7 @@ use super::random::Share;
 use super::settings::Generate;
 use super::song::{SONGS_PER_FOLDER, Songs};
 use crate::decode::Compression;
+use crate::table::time::Date;
 
 /// Logs are made in blocks of so many events, about 1 MB: small enough that all threads have work in any day and that
 /// a few for each thread are little memory.
@@ -100,7 +101,7 @@ impl Data {
 
     /// The key of the object that a block begins, if it does.
     pub fn begins(&self, block: Block) -> Option<String> {
-        let (year, month, day) = self.listening.days[block.day].date();
+        let Date { year, month, day } = self.listening.days[block.day].date();
         let suffix = self.compression.suffix();
         (block.first == 0).then(|| {
             format!("log_data/{year}/{month:02}/{year}-{month:02}-{day:02}-events.json{suffix}")

@@ -213,10 +213,7 @@ impl Reading {
 
     /// Reserves memory for the next block of `object`.
     async fn reserve(&self, object: &Object) -> OwnedSemaphorePermit {
-        let block = match object.compression {
-            Compression::Plain => self.limits.block_bytes.min(object.size as usize),
-            _ => self.limits.block_bytes,
-        };
+        let block = self.limits.block_of(object.compression, object.size);
         self.budget.reserve((block as f64 * BYTES_IN_FLIGHT) as usize).await
     }
 }

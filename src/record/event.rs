@@ -1,15 +1,12 @@
 //! Events: the records of the log.
 
-use std::borrow::Cow;
-
 use bumpalo::Bump;
 
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
+use super::reader::Reader;
 use super::reject::Fault;
-use super::utf8_text;
-use super::value::Cells;
 use crate::table::Table;
 use crate::table::staging_events::FIELDS;
 use crate::table::time::Moment;
@@ -63,11 +60,7 @@ const TS: usize = 15;
 const USER_ID: usize = 17;
 
 /// Reads events in one format.
-#[derive(Debug)]
-pub(crate) struct EventReader {
-    keys: Keys,
-    format: Format,
-}
+pub(crate) type EventReader = Reader<FIELDS>;
 
 impl EventReader {
     pub fn new(format: &Format) -> Self {
@@ -75,25 +68,7 @@ impl EventReader {
             Some(paths) => Keys::new(paths.iter().cloned(), format.ignore_case),
             None => Keys::new(KEYS.map(JsonPath::member).into_iter(), format.ignore_case),
         };
-        Self { keys, format: format.clone() }
-    }
-
-    /// Reads the same without the fast path.
-    #[cfg(feature = "internals")]
-    pub fn plain(self) -> Self {
-        Self { keys: self.keys.plain(), ..self }
-    }
-
-    /// The record as text, which may be known; with invalid UTF-8 replaced, where the format says so.
-    pub fn text<'a>(
-        &self,
-        record: &'a [u8],
-        known: Option<&'a str>,
-    ) -> Result<Cow<'a, str>, Fault> {
-        if let Some(text) = known {
-            return Ok(Cow::Borrowed(text));
-        }
-        utf8_text::<FIELDS>(record, &self.keys, Table::StagingEvents, &self.format)
+        Self { keys, table: Table::StagingEvents, format: format.clone() }
     }
 
     /// The event that `record` holds; `arena` holds the texts that it does not hold as they are.
@@ -103,8 +78,7 @@ impl EventReader {
     /// It is not a JSON object, a value does not convert, or a play lacks its user or moment.
     pub fn read<'a>(&self, record: &'a str, arena: &'a Bump) -> Result<Event<'a>, Fault> {
         let raw = self.keys.pick::<FIELDS>(record)?;
-        let columns = Table::StagingEvents.columns();
-        let cells = Cells { record, raw: &raw, columns, format: &self.format, arena };
+        let cells = self.cells(record, &raw, arena);
         let event = Event {
             artist: cells.text(0)?,
             auth: cells.text(1)?,

@@ -4,6 +4,7 @@ mod event;
 mod format;
 mod jsonpaths;
 mod keys;
+mod reader;
 mod reject;
 mod scan;
 mod song;
@@ -15,37 +16,7 @@ pub use jsonpaths::JsonPaths;
 pub use reject::Reject;
 
 pub(crate) use event::{Event, EventReader};
+#[cfg(feature = "internals")]
+pub(crate) use reader::Reader;
 pub(crate) use reject::Fault;
 pub(crate) use song::{SongReader, SongRecord};
-
-use std::borrow::Cow;
-
-use self::keys::Keys;
-use crate::table::Table;
-
-/// `record` as text, invalid UTF-8 replaced where `format` says so and otherwise blamed on the column it is in.
-fn utf8_text<'a, const COLUMNS: usize>(
-    record: &'a [u8],
-    keys: &Keys,
-    table: Table,
-    format: &Format,
-) -> Result<Cow<'a, str>, Fault> {
-    let invalid = match std::str::from_utf8(record) {
-        Ok(text) => return Ok(Cow::Borrowed(text)),
-        Err(invalid) => invalid,
-    };
-    if let Some(replacement) = format.replace_invalid_chars {
-        return Ok(Cow::Owned(text::replace_invalid(record, replacement)));
-    }
-    const REASON: &str = "not valid UTF-8";
-    // With each bad byte replaced by one byte, every value keeps its place.
-    let readable = text::replace_invalid(record, b'?');
-    let at = invalid.valid_up_to();
-    let picked = keys.pick::<COLUMNS>(&readable)?;
-    let blamed = picked.iter().zip(table.columns()).find_map(|(value, column)| {
-        let value = (*value)?;
-        let place = value.start as usize..value.end as usize;
-        place.contains(&at).then(|| Fault::value(*column, Some(&record[place]), REASON))
-    });
-    Err(blamed.unwrap_or_else(|| Fault::record(REASON)))
-}

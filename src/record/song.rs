@@ -1,15 +1,12 @@
 //! Song records: one song with its artist.
 
-use std::borrow::Cow;
-
 use bumpalo::Bump;
 
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
+use super::reader::Reader;
 use super::reject::Fault;
-use super::utf8_text;
-use super::value::Cells;
 use crate::table::Table;
 use crate::table::staging_songs::FIELDS;
 
@@ -29,36 +26,14 @@ pub(crate) struct SongRecord<'a> {
 }
 
 /// Reads song records in one format.
-#[derive(Debug)]
-pub(crate) struct SongReader {
-    keys: Keys,
-    format: Format,
-}
+pub(crate) type SongReader = Reader<FIELDS>;
 
 impl SongReader {
     /// The columns of `staging_songs` are fed from the members of their own names.
     pub fn new(format: &Format) -> Self {
         let names = Table::StagingSongs.columns()[..FIELDS].iter().map(|column| column.name);
         let keys = Keys::new(names.map(JsonPath::member), format.ignore_case);
-        Self { keys, format: format.clone() }
-    }
-
-    /// Reads the same without the fast path.
-    #[cfg(feature = "internals")]
-    pub fn plain(self) -> Self {
-        Self { keys: self.keys.plain(), ..self }
-    }
-
-    /// The record as text, which may be known; with invalid UTF-8 replaced, where the format says so.
-    pub fn text<'a>(
-        &self,
-        record: &'a [u8],
-        known: Option<&'a str>,
-    ) -> Result<Cow<'a, str>, Fault> {
-        if let Some(text) = known {
-            return Ok(Cow::Borrowed(text));
-        }
-        utf8_text::<FIELDS>(record, &self.keys, Table::StagingSongs, &self.format)
+        Self { keys, table: Table::StagingSongs, format: format.clone() }
     }
 
     /// The song that `record` holds; `arena` holds the texts that it does not hold as they are.
@@ -69,8 +44,7 @@ impl SongReader {
     /// without.
     pub fn read<'a>(&self, record: &'a str, arena: &'a Bump) -> Result<SongRecord<'a>, Fault> {
         let raw = self.keys.pick::<FIELDS>(record)?;
-        let columns = Table::StagingSongs.columns();
-        let cells = Cells { record, raw: &raw, columns, format: &self.format, arena };
+        let cells = self.cells(record, &raw, arena);
         Ok(SongRecord {
             num_songs: cells.int(0)?,
             artist_id: cells.required_text(1)?,

@@ -65,15 +65,15 @@ impl Row for Moment {
 
 /// A day of the Gregorian calendar, the year 0 being 1 BC.
 #[derive(Debug, PartialEq, Eq)]
-struct Date {
-    year: i32,
-    month: i32,
-    day: i32,
+pub(crate) struct Date {
+    pub year: i32,
+    pub month: i32,
+    pub day: i32,
 }
 
 impl Date {
     /// From days since 1970-01-01, by counting in 400-year cycles of years that start in March.
-    fn from_days(days: i64) -> Self {
+    pub fn from_days(days: i64) -> Self {
         const CYCLE_DAYS: i64 = 146_097;
         let days = days + 719_468;
         let cycle = days.div_euclid(CYCLE_DAYS);

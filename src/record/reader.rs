@@ -1,0 +1,66 @@
+//! Readers: what those of events and of songs have in common.
+
+use std::borrow::Cow;
+
+use bumpalo::Bump;
+
+use super::format::Format;
+use super::keys::Keys;
+use super::reject::Fault;
+use super::text;
+use super::value::{Cells, Raw};
+use crate::table::Table;
+
+/// Reads records of one format, which feed so many columns of a staging table.
+#[derive(Debug)]
+pub(crate) struct Reader<const FIELDS: usize> {
+    pub(super) keys: Keys,
+    pub(super) table: Table,
+    pub(super) format: Format,
+}
+
+impl<const FIELDS: usize> Reader<FIELDS> {
+    /// Reads the same without the fast path.
+    #[cfg(feature = "internals")]
+    pub fn plain(self) -> Self {
+        Self { keys: self.keys.plain(), ..self }
+    }
+
+    /// The record as text, which may be `known`; with invalid UTF-8 replaced where the format says so, and otherwise
+    /// blamed on the column it is in.
+    pub fn text<'a>(
+        &self,
+        record: &'a [u8],
+        known: Option<&'a str>,
+    ) -> Result<Cow<'a, str>, Fault> {
+        let known = known.map_or_else(|| std::str::from_utf8(record), Ok);
+        let invalid = match known {
+            Ok(text) => return Ok(Cow::Borrowed(text)),
+            Err(invalid) => invalid,
+        };
+        if let Some(replacement) = self.format.replace_invalid_chars {
+            return Ok(Cow::Owned(text::replace_invalid(record, replacement)));
+        }
+        const REASON: &str = "not valid UTF-8";
+        // With each bad byte replaced by one byte, every value keeps its place.
+        let readable = text::replace_invalid(record, b'?');
+        let at = invalid.valid_up_to();
+        let picked = self.keys.pick::<FIELDS>(&readable)?;
+        let blamed = picked.iter().zip(self.table.columns()).find_map(|(value, column)| {
+            let value = (*value)?;
+            let place = value.start as usize..value.end as usize;
+            place.contains(&at).then(|| Fault::value(*column, Some(&record[place]), REASON))
+        });
+        Err(blamed.unwrap_or_else(|| Fault::record(REASON)))
+    }
+
+    /// The `raw` values that were picked from `record`, ready to be converted.
+    pub(super) fn cells<'a, 'r>(
+        &'r self,
+        record: &'a str,
+        raw: &'r [Option<Raw>; FIELDS],
+        arena: &'a Bump,
+    ) -> Cells<'a, 'r> {
+        Cells { record, raw, columns: self.table.columns(), format: &self.format, arena }
+    }
+}
