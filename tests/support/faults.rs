@@ -171,8 +171,8 @@ impl Server {
             state.change(&bucket, |it| it.objects.insert(key.clone(), object));
         };
         match &fault {
-            Fault::Refuse(status, code) => return Ok(refusal(*status, code)),
-            Fault::SlowDown(_) => return Ok(refusal(503, "SlowDown")),
+            Fault::Refuse(status, code) => return refused(request, *status, code).await,
+            Fault::SlowDown(_) => return refused(request, 503, "SlowDown").await,
             Fault::Delay(delay) => tokio::time::sleep(*delay).await,
             Fault::Reset => return Err(HttpError::new("reset".into())),
             Fault::Remove => remove(),
@@ -202,6 +202,17 @@ impl Server {
             _ => Ok(response),
         }
     }
+}
+
+/// Refuses a request when all of it has come: hung up on while it still sends, a client may see no answer.
+async fn refused(
+    request: Request<Incoming>,
+    status: u16,
+    code: &str,
+) -> Result<HttpResponse, HttpError> {
+    // What does not come is not missed.
+    let _ = super::whole(Some(Body::from(request.into_body()).into())).await;
+    Ok(refusal(status, code))
 }
 
 fn refusal(status: u16, code: &str) -> HttpResponse {
