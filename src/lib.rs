@@ -43,12 +43,14 @@
 //!
 //! # Features
 //!
-//! `s3` reads from S3 and generates into it, `embedded` brings the embedded PostgreSQL, and `cli` is the program. All are
-//! on by default; none is needed to load a directory into a PostgreSQL server.
+//! `s3` reads from S3 and generates into it, `embedded` brings the embedded PostgreSQL, `bench` measures the stages of a
+//! load, and `cli` is the program. All are on by default; none is needed to load a directory into a PostgreSQL server.
 
 #[macro_use]
 mod failpoint;
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod buffer;
 mod check;
 mod config;

@@ -5,7 +5,9 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::options::{Data, Front, How, Records, Retries, S3, Source, Target, Tuning};
+use super::options::{
+    Data, Database, Front, How, Measuring, Records, Retries, Rows, S3, Source, Target, Tuning,
+};
 
 const EXAMPLES: &str = "\
 Loads Sparkify's song and log JSON from S3 or a directory into a star schema in PostgreSQL.
@@ -14,7 +16,8 @@ Loads Sparkify's song and log JSON from S3 or a directory into a star schema in 
   sparkload load --source ./data          into the embedded PostgreSQL in ./sparkload.db
   sparkload query top-songs               ask what was loaded
   sparkload check                         see whether all is well with it
-  sparkload history                       see what was loaded when";
+  sparkload history                       see what was loaded when
+  sparkload bench --source ./data         see how fast it is";
 
 const LOAD_EXAMPLES: &str = "\
 Loads the songs and logs of a source into the tables, all or nothing
@@ -38,6 +41,18 @@ Generates songs and logs that look like the real ones, in any amount
 
 The same settings give the same bytes on every machine. Each event that is dirty must be rejected by a load, each play \
 that matches must find its song: the summary says how many there are. A place that has songs or logs is refused.";
+
+const BENCH_EXAMPLES: &str = "\
+Measures each stage of a load alone, and the whole
+
+  sparkload bench --source s3://bucket --target postgres://user@host/db
+  sparkload bench --source ./data --no-staging --runs 9 --svg bench.svg
+  sparkload bench --source ./data --sweep connections=1..8 --sweep threads=1,2
+  sparkload bench --source ./data --only encode     one measurement, in this process
+
+Each measurement is a process of its own, and they take turns: run 1 of every stage, then run 2. It works in a schema \
+of its own and never touches other tables; without a target, in an embedded PostgreSQL that is gone afterwards. \
+docs/benchmarks.md says what the figures mean and how to get some that hold.";
 
 const LAYERS: &str = "\
 Every option can also be set by a variable, such as SPARKLOAD_MAX_ERRORS for --max-errors, or in a file by its \
@@ -79,6 +94,10 @@ pub enum Command {
     /// Generate songs and logs that look like the real ones, in any amount
     #[command(long_about = GENERATE_EXAMPLES, after_long_help = LAYERS)]
     Generate(Box<Generate>),
+    /// Measure each stage of a load alone, and the whole
+    // Its measurements are processes with the same arguments and a few more, of which the last ones count.
+    #[command(long_about = BENCH_EXAMPLES, after_long_help = LAYERS, args_override_self = true)]
+    Bench(Box<Bench>),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +110,8 @@ pub struct Load {
     pub target: Target,
     #[command(flatten)]
     pub records: Records,
+    #[command(flatten)]
+    pub rows: Rows,
     #[command(flatten)]
     pub how: How,
     #[command(flatten)]
@@ -173,6 +194,30 @@ pub struct Generate {
     pub threads: Option<usize>,
 
     /// How the summary is written [default: table]
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub output: Option<Output>,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(flatten)]
+    pub source: Source,
+    #[command(flatten)]
+    pub s3: S3,
+    #[command(flatten)]
+    pub database: Database,
+    #[command(flatten)]
+    pub records: Records,
+    #[command(flatten)]
+    pub rows: Rows,
+    #[command(flatten)]
+    pub retries: Retries,
+    #[command(flatten)]
+    pub tuning: Tuning,
+    #[command(flatten)]
+    pub measuring: Measuring,
+
+    /// How the figures are written [default: table]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
     pub output: Option<Output>,
 }

@@ -3,9 +3,10 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use console::style;
+use sparkload::bench::Subject;
 use sparkload::{Error, ErrorKind};
 
 use super::logging;
@@ -27,6 +28,8 @@ pub enum Failure {
     Interrupted(&'static str),
     /// The job stopped when it was told to, and had nothing to let go of.
     Stopped,
+    /// The process of a measurement ended so; it has said why.
+    Measurement(Subject, ExitStatus),
     /// The results can't be written.
     Output(io::Error),
 }
@@ -59,6 +62,11 @@ impl Failure {
             }
             Self::Error(error) if error.kind() == ErrorKind::Config => WRONG_USAGE,
             Self::Error(error) if error.kind() == ErrorKind::Interrupted => INTERRUPTED,
+            Self::Measurement(_, status) => status
+                .code()
+                .and_then(|code| u8::try_from(code).ok())
+                .filter(|code| *code != 0)
+                .unwrap_or(FAILED),
             Self::Error(_) | Self::Output(_) | Self::Start(_) => FAILED,
             Self::Interrupted(_) | Self::Stopped => INTERRUPTED,
         };
@@ -80,6 +88,9 @@ impl Failure {
             Self::Interrupted(what) => (format!("interrupted: {what}"), Vec::new(), None),
             Self::Stopped => ("interrupted".to_owned(), Vec::new(), None),
             Self::Start(error) => ("cannot start".to_owned(), vec![error.to_string()], None),
+            Self::Measurement(subject, status) => {
+                (format!("the measurement of {subject} failed ({status})"), Vec::new(), None)
+            }
             Self::Output(error) => {
                 ("cannot write the results".to_owned(), vec![error.to_string()], None)
             }

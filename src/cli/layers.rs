@@ -24,7 +24,7 @@ const FOREIGN: [(&str, &[&str]); 4] = [
 ];
 
 /// Options for one call alone: a standing `drop` would be a trap.
-const TYPED_ONLY: [&str; 4] = ["drop", "list", "help", "version"];
+const TYPED_ONLY: [&str; 5] = ["drop", "list", "only", "help", "version"];
 
 /// The command whose options of [`SHADOWED`] names are not those of `load`.
 const GENERATE: &str = "generate";

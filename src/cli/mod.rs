@@ -3,6 +3,7 @@
 //! `args` (what was typed) over `layers` (environment, file) → `settings` (what it means) → one file a command.
 
 mod args;
+mod bench;
 mod check;
 mod create;
 mod display;
@@ -23,6 +24,7 @@ mod settings;
 mod signals;
 mod size;
 mod summary;
+mod sweep;
 mod target;
 
 use std::panic::resume_unwind;
@@ -64,6 +66,7 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::Check(job) => or_stop(check::run(job), stopped).await,
                 Job::History(job) => or_stop(history::run(job), stopped).await,
                 Job::Generate(job) => or_stop(generate::run(job), stopped).await,
+                Job::Bench(job) => bench::run(job, front, bars, stopped).await,
             }
         });
         select! {

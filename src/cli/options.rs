@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use sparkload::bench::Subject;
+
 use super::size;
+use super::sweep::Sweep;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Source")]
@@ -63,6 +66,17 @@ pub struct S3 {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Target")]
 pub struct Target {
+    #[command(flatten)]
+    pub database: Database,
+
+    /// The schema that holds the tables [default: public]
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub struct Database {
     /// A PostgreSQL server (URL or keywords), or a directory for the embedded one [default: ./sparkload.db]
     ///
     /// postgres://user@host/db, 'host=… dbname=…', or the path of a directory that the embedded PostgreSQL
@@ -71,10 +85,6 @@ pub struct Target {
     /// name, or else the embedded PostgreSQL in ./sparkload.db.
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
-
-    /// The schema that holds the tables [default: public]
-    #[arg(long, value_name = "NAME")]
-    pub schema: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -119,7 +129,7 @@ pub struct Records {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
-pub struct How {
+pub struct Rows {
     /// What makes a play and a song the same [default: title-artist-duration]
     #[arg(long = "match", value_name = "RULE", value_enum)]
     pub matching: Option<Match>,
@@ -131,7 +141,11 @@ pub struct How {
     /// Leave the staging tables empty
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub no_staging: bool,
+}
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Load")]
+pub struct How {
     /// Read everything again, and drop the rows of objects that are gone
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub full_refresh: bool,
@@ -238,6 +252,33 @@ pub struct Data {
     pub seed: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Benchmark")]
+pub struct Measuring {
+    /// How often each stage is measured [default: 5]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub runs: Option<u32>,
+
+    /// Measure loads with several values of an option as well; may be repeated
+    ///
+    /// NAME is connections, threads, fetches, block-bytes or memory. A..B doubles A until it reaches B, and ends with
+    /// B: 1..6 means 1, 2, 4 and 6. A,B,C names the values.
+    #[arg(long, value_name = "NAME=A..B")]
+    pub sweep: Vec<Sweep>,
+
+    /// Measure this stage alone, once, in this process; what is measured again and again is the same
+    #[arg(long, value_name = "STAGE", value_parser = subjects())]
+    pub only: Option<Subject>,
+
+    /// The schema to work in: it is made, and dropped afterwards [default: sparkload_bench]
+    #[arg(long, value_name = "NAME")]
+    pub bench_schema: Option<String>,
+
+    /// Draw the rates, and how they scale, into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+}
+
 /// What all commands take.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -278,6 +319,10 @@ pub enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+fn subjects() -> impl TypedValueParser<Value = Subject> {
+    PossibleValuesParser::new(Subject::ALL.map(Subject::name)).try_map(|name| name.parse())
 }
 
 fn ascii(text: &str) -> Result<u8, String> {

@@ -1,8 +1,10 @@
 //! The settings: what was typed, in the environment or in a file, as what it means.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sparkload::bench::Subject;
 use sparkload::{
     Compression, Config, Error, Existing, Format, Location, Matching, Phase, Result, Retry,
     S3Options, Source,
@@ -11,7 +13,8 @@ use sparkload::{
 use super::args::{self, Arguments, Command, Output, RowsOutput};
 use super::layers::Environment;
 use super::options::{self, LogFormat, Match};
-use super::target::Target;
+use super::sweep::Sweep;
+use super::target::{self, Target};
 
 /// All that the program was told.
 pub struct Settings {
@@ -27,6 +30,7 @@ pub enum Job {
     Check(Check),
     History(History),
     Generate(Box<Generate>),
+    Bench(Box<Bench>),
 }
 
 pub struct Load {
@@ -63,6 +67,20 @@ pub struct History {
 
 pub struct Generate {
     pub settings: sparkload::Generate,
+    pub output: Output,
+}
+
+pub struct Bench {
+    /// All but the JSONPaths, which have to be fetched.
+    pub config: Config,
+    pub jsonpaths: Option<Location>,
+    /// Nothing named the target, so that a database is made for the bench.
+    pub usual_target: bool,
+    pub runs: u32,
+    pub sweeps: Vec<Sweep>,
+    /// What is to be measured once, in this process.
+    pub only: Option<Subject>,
+    pub svg: Option<PathBuf>,
     pub output: Output,
 }
 
@@ -111,6 +129,7 @@ impl Settings {
                 Job::History(History { target, run, output: output.unwrap_or_default() })
             }
             Command::Generate(generate) => Job::Generate(Box::new(Generate::new(*generate)?)),
+            Command::Bench(bench) => Job::Bench(Box::new(Bench::new(*bench, environment)?)),
         };
         Ok(Self { job, front })
     }
@@ -128,6 +147,9 @@ impl Job {
             Self::Create(_) => ("the tables were made all together or not at all", None),
             Self::Query(_) | Self::Check(_) | Self::History(_) => ("there are no results", None),
             Self::Generate(_) => ("the objects that are complete stay, and are not all", None),
+            Self::Bench(_) => {
+                ("the next bench drops what may be left of the schema that this one has made", None)
+            }
         };
         move || match progress.map(|progress| progress.phase()) {
             Some(Phase::Publishing) => {
@@ -143,60 +165,88 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Load {
     fn new(load: args::Load, environment: &Environment) -> Result<Self> {
-        let args::Load { source, s3, target, records, how, retries, tuning, output } = load;
-        let usual_target = target.target.is_none() && target.schema.is_none();
+        let args::Load { source, s3, target, records, rows, how, retries, tuning, output } = load;
+        let usual_target = target.database.target.is_none() && target.schema.is_none();
         let Target { database, schema } = Target::new(target, environment)?;
-        let source = self::source(source, s3)?;
-        let options::How { matching, matched_only, no_staging, full_refresh, dry_run, wait } = how;
-        let options::Tuning { memory, fetches, connections, threads, block_bytes } = tuning;
-        let options::Records {
-            jsonpaths,
-            ignore_case,
-            empty_as_null,
-            blanks_as_null,
-            truncate_columns,
-            replace_invalid_chars,
-            max_record_bytes,
-            max_errors,
-            rejects,
-        } = records;
-
-        let format = Format {
-            jsonpaths: None,
-            ignore_case,
-            empty_as_null,
-            blanks_as_null,
-            truncate_columns,
-            replace_invalid_chars,
-            max_record_bytes: max_record_bytes.unwrap_or(Format::default().max_record_bytes),
-        };
-        let usual = Config::new(source, database);
-        let config = Config {
-            schema,
-            format,
-            matching: match matching {
-                None => usual.matching,
-                Some(Match::TitleArtistDuration) => Matching::TitleArtistDuration,
-                Some(Match::TitleArtist) => Matching::TitleArtist,
-            },
-            matched_only,
-            staging: !no_staging,
-            full_refresh,
-            max_errors: max_errors.unwrap_or(usual.max_errors),
-            rejects,
-            dry_run,
-            wait: wait.map(|wait| wait.unwrap_or(FOR_EVER)),
-            retry: retry(retries),
-            memory: memory.unwrap_or(usual.memory),
-            fetches: fetches.unwrap_or(usual.fetches),
-            connections,
-            threads,
-            block_bytes: block_bytes.unwrap_or(usual.block_bytes),
-            ..usual
-        };
-        let jsonpaths = jsonpaths.map(|place| place.parse()).transpose()?;
+        let usual = Config::new(self::source(source, s3)?, database);
+        let (config, jsonpaths) = loading(usual, records, rows, retries, tuning)?;
+        let options::How { full_refresh, dry_run, wait } = how;
+        let wait = wait.map(|wait| wait.unwrap_or(FOR_EVER));
+        let config = Config { schema, full_refresh, dry_run, wait, ..config };
         Ok(Self { config, jsonpaths, output: output.unwrap_or_default(), usual_target })
     }
+}
+
+impl Bench {
+    fn new(bench: args::Bench, environment: &Environment) -> Result<Self> {
+        const SCHEMA: &str = "sparkload_bench";
+        const RUNS: u32 = 5;
+        let args::Bench { source, s3, database, records, rows, retries, tuning, .. } = bench;
+        let options::Measuring { runs, sweep, only, bench_schema, svg } = bench.measuring;
+        let named = target::named(database, environment)?;
+        let usual_target = named.is_none();
+        let source = self::source(source, s3)?;
+        let usual = Config::new(source, named.unwrap_or_else(target::usual));
+        let (config, jsonpaths) = loading(usual, records, rows, retries, tuning)?;
+        let config = Config { schema: bench_schema.unwrap_or_else(|| SCHEMA.to_owned()), ..config };
+        let (runs, sweeps) = (runs.unwrap_or(RUNS), sweep);
+        let output = bench.output.unwrap_or_default();
+        Ok(Self { config, jsonpaths, usual_target, runs, sweeps, only, svg, output })
+    }
+}
+
+/// What the options that load and bench share make of the `usual` settings, and the JSONPaths, which have to be fetched.
+fn loading(
+    usual: Config,
+    records: options::Records,
+    rows: options::Rows,
+    retries: options::Retries,
+    tuning: options::Tuning,
+) -> Result<(Config, Option<Location>)> {
+    let options::Rows { matching, matched_only, no_staging } = rows;
+    let options::Tuning { memory, fetches, connections, threads, block_bytes } = tuning;
+    let options::Records {
+        jsonpaths,
+        ignore_case,
+        empty_as_null,
+        blanks_as_null,
+        truncate_columns,
+        replace_invalid_chars,
+        max_record_bytes,
+        max_errors,
+        rejects,
+    } = records;
+
+    let format = Format {
+        jsonpaths: None,
+        ignore_case,
+        empty_as_null,
+        blanks_as_null,
+        truncate_columns,
+        replace_invalid_chars,
+        max_record_bytes: max_record_bytes.unwrap_or(Format::default().max_record_bytes),
+    };
+    let config = Config {
+        format,
+        matching: match matching {
+            None => usual.matching,
+            Some(Match::TitleArtistDuration) => Matching::TitleArtistDuration,
+            Some(Match::TitleArtist) => Matching::TitleArtist,
+        },
+        matched_only,
+        staging: !no_staging,
+        max_errors: max_errors.unwrap_or(usual.max_errors),
+        rejects,
+        retry: retry(retries),
+        memory: memory.unwrap_or(usual.memory),
+        fetches: fetches.unwrap_or(usual.fetches),
+        connections,
+        threads,
+        block_bytes: block_bytes.unwrap_or(usual.block_bytes),
+        ..usual
+    };
+    let jsonpaths = jsonpaths.map(|place| place.parse()).transpose()?;
+    Ok((config, jsonpaths))
 }
 
 fn source(source: options::Source, s3: options::S3) -> Result<Source> {
@@ -411,6 +461,22 @@ mod tests {
         assert!(said.starts_with("in SPARKLOAD_GENERATE_SONGS: invalid value 'many'"), "{said}");
         let said = error("generate", &[], "");
         assert_eq!(said, "nothing says where the data is to be put");
+    }
+
+    #[test]
+    fn a_bench_takes_the_settings_of_a_load_but_for_the_schema() {
+        let file = "schema = 'live'\nno-staging = true\nsweep = ['threads=1..2', 'memory=1MiB']";
+        let line = "bench --source d --fetches 3 --fetches 4";
+        let settings = settings(line, &[("SPARKLOAD_RUNS", "7")], file).unwrap();
+        let Job::Bench(bench) = settings.job else { panic!("not a bench: {line}") };
+        let Bench { config, usual_target, runs, sweeps, only, .. } = *bench;
+        assert_eq!(
+            (config.schema.as_str(), config.staging, config.fetches),
+            ("sparkload_bench", false, 4)
+        );
+        assert!(usual_target && only.is_none());
+        assert_eq!((runs, sweeps.len()), (7, 2));
+        assert!(error("bench --source d", &[], "only = 'load'").contains("unknown key `only`"));
     }
 
     #[test]

@@ -18,9 +18,9 @@ pub struct Target {
 
 impl Target {
     pub fn new(target: options::Target, environment: &Environment) -> Result<Self> {
-        let options::Target { target, schema } = target;
-        let schema = schema.unwrap_or_else(|| "public".to_owned());
-        Ok(Self { database: database(target.as_deref(), environment)?, schema })
+        let options::Target { database, schema } = target;
+        let database = named(database, environment)?.unwrap_or_else(usual);
+        Ok(Self { database, schema: schema.unwrap_or_else(|| "public".to_owned()) })
     }
 }
 
@@ -37,33 +37,43 @@ impl Target {
     }
 }
 
-/// Tells a server from a directory.
+/// The embedded database that is meant where nothing names a target.
+pub fn usual() -> sparkload::Target {
+    sparkload::Target::Embedded(DEFAULT_TARGET.into())
+}
+
+/// The target that is named, if one is. Tells a server from a directory.
 ///
 /// A lone word could be either (for psql it is a database, for a shell a directory), so that it is neither.
-fn database(target: Option<&str>, environment: &Environment) -> Result<sparkload::Target> {
+pub fn named(
+    database: options::Database,
+    environment: &Environment,
+) -> Result<Option<sparkload::Target>> {
     let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     let server = |conninfo: &str| {
-        Server::parse(conninfo, &defaults(environment)).map(sparkload::Target::Postgres)
+        let server = Server::parse(conninfo, &defaults(environment))?;
+        Ok(Some(sparkload::Target::Postgres(server)))
     };
-    let embedded = |path: &str| Ok(sparkload::Target::Embedded(PathBuf::from(path)));
+    let embedded = |path: &str| Ok(Some(sparkload::Target::Embedded(PathBuf::from(path))));
+    let options::Database { target } = database;
     let Some(target) = target else {
         if is_set("PGSERVICE") {
             return Err(Error::config("PGSERVICE is set, and sparkload reads no service files")
                 .with_help("name the server with --target, or unset PGSERVICE and set PGHOST"));
         }
         let named = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().any(is_set);
-        return if named { server("") } else { embedded(DEFAULT_TARGET) };
+        return if named { server("") } else { Ok(None) };
     };
     if let Some(path) = target.strip_prefix("embedded:").filter(|path| !path.is_empty()) {
         return embedded(path);
     }
     let path_like =
         target.contains(['/', '\\']) || target.starts_with('.') || target.ends_with(".db");
-    match target {
-        _ if target.contains("://") => server(target),
+    match &*target {
+        target if target.contains("://") => server(target),
         // A password may hold any character, a path with `=` can be written as embedded:PATH.
-        _ if target.contains('=') => server(target),
-        _ if path_like => embedded(target),
+        target if target.contains('=') => server(target),
+        target if path_like => embedded(target),
         _ => Err(Error::config("the target is neither a server nor a directory").with_help(
             "write postgres://user@host/db or dbname=… for a server, ./name for the embedded PostgreSQL",
         )),

@@ -12,7 +12,7 @@ use crate::report::{Objects, Stage};
 use crate::source::{Globs, Kind, Listing, Source, Store};
 
 /// What the source holds, and how to read it.
-pub(super) struct Listed {
+pub(crate) struct Listed {
     songs: Listing,
     logs: Listing,
     pub song_store: Store,
@@ -22,7 +22,7 @@ pub(super) struct Listed {
 }
 
 /// Lists songs and logs at the same time.
-pub(super) async fn list(config: &Config) -> Result<Listed> {
+pub(crate) async fn list(config: &Config) -> Result<Listed> {
     let start = Instant::now();
     let source = &config.source;
     let globs = Globs::new(&source.include, &source.exclude)?;
@@ -65,7 +65,7 @@ impl Listed {
     }
 
     /// What became of what is listed, when all that `plan` says is done.
-    pub fn objects(&self, plan: &Plan, was_read: WasRead) -> Objects {
+    pub(super) fn objects(&self, plan: &Plan, was_read: WasRead) -> Objects {
         let resumed = plan.kept.len() as u64;
         let kept_bytes: u64 = plan.kept.iter().map(|(_, version)| version.bytes).sum();
         let mut skipped = self.songs.skipped.plus(self.logs.skipped);

@@ -22,15 +22,15 @@ use tokio::sync::mpsc;
 use tokio::{select, try_join};
 
 use self::books::{Books, Closed};
-use self::listing::{Listed, list};
+pub(crate) use self::listing::{Listed, list};
 use self::reading::{Budget, Reading, WasRead};
 use self::transforming::{Transforming, send};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
-use crate::ledger::{Mode, Plan, Run, Settings};
-use crate::report::{Phase, Report, RowCounts, Stage};
+use crate::ledger::{Mode, Plan, Run, Settings, Way};
+use crate::report::{Phase, Progress, Report, RowCounts, Stage};
 use crate::table::Table;
-use crate::target::{Discarded, Load};
+use crate::target::{Discarded, Load, Part};
 
 /// Loads the songs and logs of a source into the star schema of a target.
 ///
@@ -221,11 +221,7 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
         rows.close();
         Ok(())
     };
-    let early: Vec<_> = Table::ALL.into_iter().filter(|table| !LATE.contains(table)).collect();
-    let write_late = load.write(parts, &config.progress);
-    let ((), late, ()) = try_join!(send_late, write_late, load.complete(way, &early))?;
-    load.complete(way, &LATE).await?;
-    load.make_star(way).await?;
+    let ((), late) = try_join!(send_late, complete(load, way, parts, &config.progress))?;
     let completed = Stage::new("keys", completing, &[("rows", late.total())]);
 
     let written = written.plus(late);
@@ -234,8 +230,22 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     Ok(Filled { was_read, closed, written, stages })
 }
 
+/// Builds all keys when all rows are in but those of the [`LATE`] tables: these are written meanwhile.
+pub(crate) async fn complete(
+    load: &Load,
+    way: Way,
+    late: async_channel::Receiver<Part>,
+    progress: &Progress,
+) -> Result<RowCounts> {
+    let early: Vec<_> = Table::ALL.into_iter().filter(|table| !LATE.contains(table)).collect();
+    let (written, ()) = try_join!(load.write(late, progress), load.complete(way, &early))?;
+    load.complete(way, &LATE).await?;
+    load.make_star(way).await?;
+    Ok(written)
+}
+
 /// The tables whose rows are known when all logs are read.
-const LATE: [Table; 2] = [Table::Users, Table::Time];
+pub(crate) const LATE: [Table; 2] = [Table::Users, Table::Time];
 /// How many objects that are gone are named.
 const NAMED: usize = 10;
 /// Pieces that may wait to be worked on; the budget bounds their bytes.

@@ -13,6 +13,8 @@ mod merge;
 mod passfile;
 mod postgres;
 mod publish;
+#[cfg(feature = "bench")]
+pub(crate) mod scratch;
 mod server;
 mod session;
 mod shape;

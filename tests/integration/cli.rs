@@ -15,7 +15,7 @@ const CLEAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sparkify");
 const DIRTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/dirty");
 
 /// The program in `directory`, in an environment that says nothing.
-fn sparkload(directory: &Path, args: &[&str]) -> Command {
+pub fn sparkload(directory: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
     command.current_dir(directory).args(args).env_clear();
     // The embedded PostgreSQL keeps its files in the user's cache; AWS's own chain is to find nothing.
@@ -28,13 +28,13 @@ fn sparkload(directory: &Path, args: &[&str]) -> Command {
 }
 
 /// What the program printed: stdout and stderr.
-struct Printed {
-    out: String,
-    err: String,
+pub struct Printed {
+    pub out: String,
+    pub err: String,
 }
 
 /// Runs the program and expects an exit code.
-fn run(directory: &Path, args: &[&str], code: i32) -> Printed {
+pub fn run(directory: &Path, args: &[&str], code: i32) -> Printed {
     printed(&mut sparkload(directory, args), code)
 }
 

@@ -7,6 +7,7 @@
 mod support;
 
 mod ask;
+mod bench;
 mod books;
 mod cli;
 mod connections;

@@ -1,0 +1,186 @@
+//! The work between reading and writing, on a sample, by one thread, and cut short after each of its stages.
+//!
+//! Encoding calls what a load calls; the stages before it are the same calls without what follows them.
+
+use std::hint::black_box;
+use std::mem;
+
+use bumpalo::Bump;
+
+use super::sample::{Sample, Stored};
+use crate::buffer::Buffers;
+use crate::config::Config;
+use crate::decode::{Compression, Cutter, Limits};
+use crate::encode::Rows;
+use crate::error::{Error, Result};
+use crate::record::{EventReader, Fault, SongReader};
+use crate::star::{Catalog, Place, songplay};
+use crate::table::Row;
+use crate::transform::{Fate, Listening, Logs, Outcome, Piece, Songs, each_record};
+
+/// Small pieces are taken together up to this size, as in a load.
+const BATCH_BYTES: usize = 256 << 10;
+/// A dimension's rows come in runs of this size, as in a load.
+const RUN_BYTES: usize = 1 << 20;
+
+/// Cuts the sample into blocks; returns how many records they hold.
+pub(super) fn decode(sample: &Sample, config: &Config) -> Result<u64> {
+    let buffers = Buffers::default();
+    let mut records = 0;
+    for stored in sample.songs.iter().chain(&sample.logs) {
+        pieces(stored, config, &buffers, |piece| {
+            records += black_box(piece).block.frames.len() as u64
+        })?;
+    }
+    Ok(records)
+}
+
+/// Decodes and parses the sample; returns how many records it holds.
+pub(super) fn parse(sample: &Sample, config: &Config) -> Result<u64> {
+    let songs = SongReader::new(&config.format);
+    let seen = records(&sample.songs, config, |record, text, _, arena| {
+        black_box(songs.read(&songs.text(record, text)?, arena)?);
+        Ok(())
+    })?;
+    let events = EventReader::new(&config.format);
+    let more = records(&sample.logs, config, |record, text, _, arena| {
+        black_box(events.read(&events.text(record, text)?, arena)?);
+        Ok(())
+    })?;
+    Ok(seen + more)
+}
+
+/// Parses the sample and makes the dimensions and plays of it; returns how many records it holds.
+pub(super) fn transform(sample: &Sample, config: &Config) -> Result<u64> {
+    let reader = SongReader::new(&config.format);
+    let mut catalog = Catalog::default();
+    let seen = records(&sample.songs, config, |record, text, place, arena| {
+        catalog.add(&reader.read(&reader.text(record, text)?, arena)?, place);
+        Ok(())
+    })?;
+    let songs = catalog.match_index(config.matching);
+    let reader = EventReader::new(&config.format);
+    let mut listening = Listening::default();
+    let more = records(&sample.logs, config, |record, text, place, arena| {
+        let text = reader.text(record, text)?;
+        let event = reader.read(&text, arena)?;
+        listening.users.see(&event, place);
+        if let Some(play) = black_box(songplay(&event, place, &songs)) {
+            listening.moments.insert(play.start_time);
+        }
+        Ok(())
+    })?;
+    black_box(listening);
+    Ok(seen + more)
+}
+
+/// Does all that a load does, and hands over the rows; returns how many records the sample holds.
+pub(super) fn encode(sample: &Sample, config: &Config, mut take: impl FnMut(Rows)) -> Result<u64> {
+    let mut seen = 0;
+    let mut outcome = |outcome: Outcome| {
+        seen += counted(&outcome);
+        outcome.rows.into_iter().filter(|rows| rows.count > 0).for_each(&mut take);
+    };
+    let songs =
+        Songs { reader: SongReader::new(&config.format), staging: config.staging, star: true };
+    let mut catalog = Catalog::default();
+    batches(&sample.songs, config, |batch| outcome(songs.transform(batch, &mut catalog)))?;
+    let logs = Logs {
+        reader: EventReader::new(&config.format),
+        staging: config.staging,
+        songs: Some(catalog.match_index(config.matching)),
+        matched_only: config.matched_only,
+        plays: Buffers::default(),
+        staged: Buffers::default(),
+    };
+    let mut listening = Listening::default();
+    batches(&sample.logs, config, |batch| outcome(logs.transform(batch, &mut listening)))?;
+    runs(catalog.songs(), &mut take);
+    runs(catalog.artists(), &mut take);
+    runs(listening.users.rows(), &mut take);
+    runs(listening.moments.iter(), &mut take);
+    Ok(seen)
+}
+
+/// Encodes the rows of a dimension.
+fn runs<R: Row>(rows: impl Iterator<Item = R>, take: &mut impl FnMut(Rows)) {
+    let mut run = Rows::new(R::TABLE);
+    for row in rows {
+        run.push(&row);
+        if run.bytes.len() >= RUN_BYTES {
+            take(mem::replace(&mut run, Rows::new(R::TABLE)));
+        }
+    }
+    if run.count > 0 {
+        take(run);
+    }
+}
+
+/// Decodes `objects` and takes small pieces together.
+fn batches(objects: &[Stored], config: &Config, mut work: impl FnMut(&[Piece])) -> Result<()> {
+    let buffers = Buffers::default();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for stored in objects {
+        pieces(stored, config, &buffers, |piece| {
+            bytes += piece.block.bytes.len();
+            batch.push(piece);
+            if bytes >= BATCH_BYTES {
+                work(&batch);
+                batch.clear();
+                bytes = 0;
+            }
+        })?;
+    }
+    work(&batch);
+    Ok(())
+}
+
+/// Decodes `objects` and reads them record by record; returns how many there are.
+fn records(
+    objects: &[Stored],
+    config: &Config,
+    mut read: impl FnMut(&[u8], Option<&str>, Place, &Bump) -> std::result::Result<(), Fault>,
+) -> Result<u64> {
+    let mut arena = Bump::new();
+    let mut seen = 0;
+    batches(objects, config, |batch| {
+        let outcome = each_record(batch, |record, text, place| {
+            arena.reset();
+            read(record, text, place, &arena).map(|()| Fate::Taken)
+        });
+        seen += counted(&outcome);
+    })?;
+    Ok(seen)
+}
+
+fn counted(outcome: &Outcome) -> u64 {
+    outcome.counts.iter().map(|counts| counts.amounts.records).sum()
+}
+
+/// Cuts an object into pieces.
+fn pieces(
+    stored: &Stored,
+    config: &Config,
+    buffers: &Buffers,
+    mut take: impl FnMut(Piece),
+) -> Result<()> {
+    let Stored { object, bytes, whole } = stored;
+    let limits = Limits {
+        block_bytes: config.block_bytes,
+        max_record_bytes: config.format.max_record_bytes,
+    };
+    let broken = |cause| Error::data(format!("can't decode {}", object.name)).because(cause);
+    let compression = if bytes.is_empty() { Compression::Plain } else { object.compression };
+    let mut cutter = Cutter::new(compression, limits, buffers, object.size);
+    for chunk in bytes {
+        let mut chunk = chunk.clone();
+        while let Some(block) = cutter.push(&mut chunk).map_err(broken)? {
+            take(Piece { object: object.clone(), block, last: false });
+        }
+    }
+    // What is left of an object that is cut short is half a record.
+    while *whole && let Some(block) = cutter.finish().map_err(broken)? {
+        take(Piece { object: object.clone(), block, last: false });
+    }
+    Ok(())
+}

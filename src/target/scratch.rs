@@ -1,0 +1,65 @@
+//! Scratch schemas: made for a measurement and dropped after it; no other schema is ever touched.
+
+use tokio_postgres::Client;
+
+use super::lock::{self, Patience};
+use super::postgres::check_schema_name;
+use super::{Database, Target, failed, leftover, quoted};
+use crate::error::{Error, Result};
+
+/// The comment by which such a schema is known.
+const MARK: &str = "sparkload: scratch of a benchmark, dropped by the next one";
+
+/// Makes the schema without tables; one that a measurement has left is dropped first.
+///
+/// # Errors
+///
+/// A schema of this name is there that was made for something else, or another measurement is at work in it.
+pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
+    let what = |cause| failed(format!("can't create the schema {schema}"), cause);
+    let database = Database::open(target).await?;
+    let client = database.connect().await?;
+    drop_scratch(&client, schema).await?;
+    let name = quoted(schema);
+    let make = format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS '{MARK}'");
+    client.batch_execute(&make).await.map_err(what)?;
+    client.batch_execute(UNLOCK).await.map_err(what)
+}
+
+/// Drops the schema, if it is there.
+///
+/// # Errors
+///
+/// Those of [`renew`].
+pub(crate) async fn remove(target: &Target, schema: &str) -> Result<()> {
+    let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
+    let database = Database::open(target).await?;
+    let client = database.connect().await?;
+    drop_scratch(&client, schema).await?;
+    client.batch_execute(UNLOCK).await.map_err(what)
+}
+
+/// The server would give the locks back by itself, but only when it has noticed that we are gone.
+const UNLOCK: &str = "SELECT pg_advisory_unlock_all()";
+
+/// Locks the schema, and drops it with what loads into it have left behind.
+async fn drop_scratch(client: &Client, schema: &str) -> Result<()> {
+    check_schema_name(schema)?;
+    let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
+    let loading = leftover::name(schema);
+    let left = lock::take(client, schema, &loading, &mut Patience::new(None)).await?;
+    const COMMENT: &str =
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
+    let found = client.query_opt(COMMENT, &[&schema]).await.map_err(what)?;
+    if found.is_some_and(|row| row.get::<_, Option<&str>>(0) != Some(MARK)) {
+        let what = format!("the schema {schema} is there, and was not made for a benchmark");
+        return Err(Error::config(what).with_help(
+            "name a schema that is not there with --bench-schema; it is made, and dropped afterwards",
+        ));
+    }
+    for name in left.iter().map(String::as_str).chain([schema]) {
+        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(name));
+        client.batch_execute(&drop).await.map_err(what)?;
+    }
+    Ok(())
+}
