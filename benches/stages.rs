@@ -2,8 +2,10 @@
 //!
 //! Each stage includes those before it: transforming parses, matches, folds and encodes.
 
-#[path = "data/mod.rs"]
-mod data;
+#[path = "data/generated.rs"]
+mod generated;
+#[path = "data/nasty.rs"]
+mod nasty;
 
 use std::hint::black_box;
 
@@ -16,7 +18,7 @@ use sparkload::internals::{Blocks, Path, Work, parse_events, parse_songs};
 const BLOCK_BYTES: usize = 1 << 20;
 
 fn generated(criterion: &mut Criterion) {
-    let data = data::generated(Compression::Plain);
+    let data = generated::data(Compression::Plain);
     let songs = Blocks::cut("songs.json", &data.songs, BLOCK_BYTES);
 
     let mut group = criterion.benchmark_group("decode");
@@ -27,7 +29,7 @@ fn generated(criterion: &mut Criterion) {
         ("logs.json.zst", Compression::Zstd),
         ("logs.json.bz2", Compression::Bzip2),
     ] {
-        let bytes = data::generated(compression).logs;
+        let bytes = generated::data(compression).logs;
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(Blocks::cut(name, &bytes, BLOCK_BYTES)));
         });
@@ -56,7 +58,7 @@ fn generated(criterion: &mut Criterion) {
 fn nasty(criterion: &mut Criterion) {
     let songs = Blocks::cut("songs.json", b"", BLOCK_BYTES);
     let mut group = criterion.benchmark_group("nasty events");
-    for (name, logs) in data::nasty() {
+    for (name, logs) in nasty::logs() {
         events(&mut group, name, &songs, &logs);
     }
     group.finish();

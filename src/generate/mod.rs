@@ -81,7 +81,7 @@ pub async fn generate(settings: &Generate) -> Result<Generated> {
 
     let mut generated = Generated::default();
     write_songs(&data, &cpu, &destination, &mut generated).await?;
-    write_logs(&data, &cpu, &destination, &mut generated).await?;
+    Box::pin(write_logs(&data, &cpu, &destination, &mut generated)).await?;
     generated.seconds = started.elapsed().as_secs_f64();
     Ok(generated)
 }

@@ -62,7 +62,7 @@ pub async fn load_until(config: &Config, stop: impl Future<Output = ()>) -> Resu
     let mut stop = pin!(stop);
     let mut attempts = config.retry.attempts();
     loop {
-        match attempt(config, stop.as_mut()).await {
+        match Box::pin(attempt(config, stop.as_mut())).await {
             // What is finished is kept, so that only the rest is read again.
             Err(error) if error.remedy() == Remedy::StartOver => {
                 tracing::warn!("{error}, starting over");
@@ -86,7 +86,7 @@ async fn attempt(config: &Config, mut stop: Pin<&mut impl Future<Output = ()>>) 
     };
     let done = select! {
         biased;
-        done = work(config, &mut load) => Some(done),
+        done = Box::pin(work(config, &mut load)) => Some(done),
         () = &mut stop => None,
     };
     match done {
@@ -149,7 +149,7 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
     let prepared = Stage::new("prepare", start, &[]);
 
     let Filled { was_read, closed, written, mut stages } =
-        fill(config, &listed, &plan, load).await?;
+        Box::pin(fill(config, &listed, &plan, load)).await?;
     stages.insert(0, prepared);
 
     config.progress.enter(Phase::Publishing);

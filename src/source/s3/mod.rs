@@ -93,7 +93,7 @@ impl Bucket {
         }
         // Without this a server that takes a request and never answers would be waited for without end.
         loader = loader.timeout_config(TimeoutConfig::builder().read_timeout(STALLED).build());
-        let shared = loader.load().await;
+        let shared = Box::pin(loader.load()).await;
         let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
         let route = Arc::default();
         let config = aws_sdk_s3::config::Builder::from(&shared)

@@ -97,7 +97,8 @@ impl Server {
     async fn connect_by_steps(&self, endpoint: &Config, steps: &[Step]) -> Result<Client, Failure> {
         let mut first = None;
         for step in steps {
-            let error = match self.in_time(self.connect_once(endpoint, *step)).await {
+            let once = Box::pin(self.connect_once(endpoint, *step));
+            let error = match self.in_time(once).await {
                 Ok(client) => return Ok(client),
                 Err(error) => error,
             };
