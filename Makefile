@@ -9,14 +9,17 @@ FUZZ_SECONDS ?= 60
 # How many random histories `make soak` goes through.
 SOAK_CASES ?= 200
 
+# What `make bench-compare` compares the working tree with.
+BASE ?= HEAD
+
 export CARGO TOOLS FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test soak check format lint docs dependencies fuzz bench clean
+.PHONY: help build demo test soak check format lint docs dependencies fuzz bench bench-compare clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
 
 build: ## build the program: target/release/sparkload
 	$(CARGO) build --release --locked
@@ -55,6 +58,9 @@ fuzz: ## fuzz each target for FUZZ_SECONDS (60); needs a nightly toolchain
 
 bench: ## run the benchmarks
 	$(CARGO) bench --locked --features internals
+
+bench-compare: ## fail if the working tree, or REVISION, is over 10 % slower than BASE (HEAD)
+	@python3 benches/compare.py $(BASE) $(REVISION)
 
 clean: ## remove what was built
 	$(CARGO) clean
