@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Mode, Plan};
 use crate::report::{Objects, Stage};
-use crate::source::{Globs, Kind, Listing, Source, Store};
+use crate::source::{Globs, Kind, Listing, Reach, Source, Store};
 
 /// What the source holds, and how to read it.
 pub(crate) struct Listed {
@@ -21,12 +21,18 @@ pub(crate) struct Listed {
     pub stage: Stage,
 }
 
+/// The share of the memory that songs, and logs too, may have for parts of large objects that come early.
+pub(super) const fn ahead_bytes(config: &Config) -> usize {
+    config.memory / 8
+}
+
 /// Lists songs and logs at the same time.
 pub(crate) async fn list(config: &Config) -> Result<Listed> {
     let start = Instant::now();
     let source = &config.source;
     let globs = Globs::new(&source.include, &source.exclude)?;
-    let open = |location| Store::open(location, &source.s3, config.retry, config.fetches);
+    let reach = Reach { fetches: config.fetches, ahead_bytes: ahead_bytes(config) };
+    let open = |location| Store::open(location, &source.s3, config.retry, reach);
     let (song_store, log_store) = try_join!(open(&source.songs), open(&source.logs))?;
     let (songs, logs) = try_join!(song_store.list(), log_store.list())?;
     let (songs, logs) = (Listing::new(songs, &globs), Listing::new(logs, &globs));

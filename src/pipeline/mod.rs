@@ -187,8 +187,9 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     config.progress.bytes_total.add(plan.objects().map(|object| object.size).sum());
     // Logs are read while songs are, but can't be worked on before the catalog is complete: each has a budget of
     // its own, so that waiting logs never keep songs from being read.
-    let song_budget = Budget::new(config.memory / 2);
-    let log_budget = Budget::new(config.memory / 2);
+    let share = config.memory / 2 - listing::ahead_bytes(config);
+    let song_budget = Budget::new(share);
+    let log_budget = Budget::new(share);
     let (song_pieces, songs_read) = mpsc::channel(PIECES);
     let (log_pieces, logs_read) = mpsc::channel(PIECES);
     let (rows, parts) = async_channel::bounded(PARTS);
@@ -200,7 +201,7 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let read_logs = Reading::new(config, log_store.clone(), &log_budget).run(logs, log_pieces);
     let transform = async {
         let index = transforming.songs(songs_read, songs).await?;
-        log_budget.grow(config.memory / 2);
+        log_budget.grow(share);
         let listening = transforming.logs(logs_read, logs, index).await?;
         Ok((listening, transforming.finish()))
     };

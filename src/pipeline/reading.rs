@@ -44,6 +44,9 @@ impl Budget {
 /// encoded rows (0.95 for staging, 0.5 for plays, on the real sample).
 const BYTES_IN_FLIGHT: f64 = 2.5;
 
+/// What comes of a body at once is no larger than this, or little.
+const READ_BYTES: u64 = 256 << 10;
+
 /// A piece and the memory that is reserved for it.
 pub(super) struct Reserved {
     piece: Piece,
@@ -214,7 +217,8 @@ impl Reading {
     /// Reserves memory for the next block of `object`.
     async fn reserve(&self, object: &Object) -> OwnedSemaphorePermit {
         let block = self.limits.block_of(object.compression, object.size);
-        self.budget.reserve((block as f64 * BYTES_IN_FLIGHT) as usize).await
+        let read = object.size.min(READ_BYTES) as usize;
+        self.budget.reserve((block as f64 * BYTES_IN_FLIGHT) as usize + read).await
     }
 }
 
@@ -298,13 +302,13 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::ledger::{Ledger, Plan};
-    use crate::source::{Globs, Listing, Source};
+    use crate::source::{Globs, Listing, Reach, Source};
     use crate::target::Target;
 
     /// Reads `directory` and gives each piece's object, number of records, and whether it is the last one.
     async fn pieces(config: &Config) -> Vec<(String, usize, bool)> {
         let Source { songs, s3, .. } = &config.source;
-        let store = Store::open(songs, s3, config.retry, config.fetches).await.unwrap();
+        let store = Store::open(songs, s3, config.retry, Reach::ONE).await.unwrap();
         let globs = Globs::new(&[], &[]).unwrap();
         let listing = Listing::new(store.list().await.unwrap(), &globs);
         let (ledger, no_logs) = (Ledger::default(), Listing::default());

@@ -36,8 +36,10 @@ pub(super) struct Transforming<'a> {
 /// Batches that may be at work or wait to be sent, for each thread.
 const BATCHES_PER_THREAD: usize = 2;
 
-/// A dimension's rows are sent in parts of this size.
-const PART_BYTES: usize = 1 << 20;
+/// A dimension's rows are sent in parts of this size; it is small because no memory is reserved for them.
+const PART_BYTES: usize = 256 << 10;
+/// A part is full where less is left of it.
+const ROOM_FOR_A_ROW: usize = 4 << 10;
 
 impl<'a> Transforming<'a> {
     /// Rows go into `rows`, which must have readers for as long as this lives.
@@ -134,11 +136,12 @@ pub(super) async fn send<R: Row>(
     parts: &async_channel::Sender<Part>,
     all: impl Iterator<Item = R>,
 ) {
-    let mut run = Rows::new(R::TABLE);
+    let empty = || Rows::within(R::TABLE, Vec::with_capacity(PART_BYTES).into());
+    let mut run = empty();
     for row in all {
         run.push(&row);
-        if run.bytes.len() >= PART_BYTES {
-            let full = mem::replace(&mut run, Rows::new(R::TABLE));
+        if run.bytes.len() >= PART_BYTES - ROOM_FOR_A_ROW {
+            let full = mem::replace(&mut run, empty());
             let _ = parts.send(Part { rows: full, reserved: None }).await;
         }
     }

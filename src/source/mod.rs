@@ -156,6 +156,24 @@ impl ReadError {
     }
 }
 
+/// How much is asked of a location at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    /// Requests that wait for an answer.
+    pub fetches: usize,
+    /// Memory for parts of large objects that come before their turn.
+    pub ahead_bytes: usize,
+}
+
+impl Reach {
+    /// One request after the other.
+    pub const ONE: Self = Self::requests(1);
+
+    pub const fn requests(fetches: usize) -> Self {
+        Self { fetches, ahead_bytes: 0 }
+    }
+}
+
 /// An opened location.
 #[derive(Debug, Clone)]
 pub(crate) enum Store {
@@ -165,12 +183,12 @@ pub(crate) enum Store {
 }
 
 impl Store {
-    /// Opens `location`, for at most `fetches` requests at once, each tried again as `retry` says.
+    /// Opens `location`, whose requests are tried again as `retry` says.
     pub async fn open(
         location: &Location,
         options: &S3Options,
         retry: Retry,
-        fetches: usize,
+        reach: Reach,
     ) -> Result<Self> {
         match location {
             Location::Directory(path) => {
@@ -178,12 +196,12 @@ impl Store {
             }
             #[cfg(feature = "s3")]
             Location::S3 { bucket, prefix } => {
-                let bucket = s3::Bucket::open(bucket, prefix, options, retry, fetches).await;
+                let bucket = s3::Bucket::open(bucket, prefix, options, retry, reach).await;
                 Ok(Self::S3(Arc::new(bucket)))
             }
             #[cfg(not(feature = "s3"))]
             Location::S3 { .. } => {
-                let _ = (options, retry, fetches);
+                let _ = (options, retry, reach);
                 Err(Error::config("this build of sparkload reads no S3")
                     .with_help("build it with the feature `s3`"))
             }
@@ -258,7 +276,7 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
                 .with_help("give --jsonpaths a file, or s3://bucket/key")
         })?,
         Location::S3 { prefix, .. } => {
-            let store = Store::open(location, options, Retry::default(), 1).await?;
+            let store = Store::open(location, options, Retry::default(), Reach::ONE).await?;
             let found = store.list().await?.into_iter().find(|entry| entry.key == *prefix);
             let Some(Entry { name, size, etag, .. }) = found else {
                 return Err(Error::config(format!("there is no JSONPaths file {location}"))

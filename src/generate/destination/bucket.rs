@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::FOLDERS;
 use crate::error::Result;
 use crate::retry::Retry;
-use crate::source::{Bucket, S3Options, Upload};
+use crate::source::{Bucket, Reach, S3Options, Upload};
 
 /// Requests that are out at once.
 const REQUESTS: usize = 32;
@@ -30,7 +30,8 @@ impl Destination {
     pub async fn open(bucket: &str, prefix: &str, options: &S3Options, retry: Retry) -> Self {
         let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
         let base = format!("{prefix}{slash}");
-        let bucket = Arc::new(Bucket::open(bucket, &base, options, retry, REQUESTS).await);
+        let bucket =
+            Arc::new(Bucket::open(bucket, &base, options, retry, Reach::requests(REQUESTS)).await);
         Self { bucket, base }
     }
 

@@ -1,4 +1,4 @@
-//! Bodies: the bytes of an object, which go on where a connection broke.
+//! Bodies: bytes of an object, which go on where a connection broke.
 
 use std::sync::Arc;
 
@@ -7,46 +7,48 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::failure::{CONNECTION, innermost};
-use super::route::Answer;
+use super::route::{Answer, Span};
 use super::{Bucket, try_again};
 use crate::error::{Error, Result};
 use crate::retry::Attempts;
 use crate::source::{Object, ReadError};
 
-/// The bytes of one version of an object.
-pub(crate) struct ObjectBody {
+/// Bytes of one version of an object.
+pub(super) struct RangeBody {
     bucket: Arc<Bucket>,
     name: Arc<str>,
     /// Names the version, where the server does.
     etag: Option<Arc<str>>,
     stream: ByteStream,
-    size: u64,
-    /// How many of the version's bytes are still to come.
-    left: u64,
+    /// The bytes that are still to come.
+    left: Span,
+    /// Where the last one of them ends.
+    end: u64,
     /// Attempts since bytes came.
     attempts: Attempts,
 }
 
-impl ObjectBody {
-    pub async fn open(bucket: Arc<Bucket>, object: &Object) -> Result<Self, ReadError> {
+impl RangeBody {
+    pub async fn open(bucket: Arc<Bucket>, object: &Object, span: Span) -> Result<Self, ReadError> {
         let mut attempts = bucket.retry.attempts();
-        let (name, size) = (object.name.clone(), object.size);
+        let name = object.name.clone();
+        let end = span.to.unwrap_or(object.size);
         let listed = Some(object.etag.clone()).filter(|etag| !etag.is_empty());
-        let answer = bucket.get(&name, listed.as_deref(), 0, &mut attempts).await?;
+        let answer = bucket.get(&name, listed.as_deref(), span, &mut attempts).await?;
         let etag = listed.or_else(|| answer.etag.as_deref().map(Arc::from));
-        let stream = stream(answer, size)?;
-        Ok(Self { bucket, name, etag, stream, size, left: size, attempts })
+        let stream = stream(answer, end - span.from)?;
+        Ok(Self { bucket, name, etag, stream, left: span, end, attempts })
     }
 
     /// The next bytes; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         loop {
-            let left = self.left;
+            let left = self.end - self.left.from;
             // Counts while bytes are asked for, never while a slow database holds the reader back.
             let next = timeout(self.bucket.stalled, self.stream.next()).await;
             let broken = match next {
                 Ok(Some(Ok(bytes))) if bytes.len() as u64 <= left => {
-                    self.left -= bytes.len() as u64;
+                    self.left.from += bytes.len() as u64;
                     self.attempts.succeeded();
                     return Ok(Some(bytes));
                 }
@@ -72,10 +74,9 @@ impl ObjectBody {
                 .with_help(CONNECTION);
             return Err(ReadError::Failed(error));
         }
-        let from = self.size - self.left;
-        let Self { bucket, name, etag, attempts, .. } = self;
-        let answer = bucket.get(name, etag.as_deref(), from, attempts).await?;
-        self.stream = stream(answer, self.left)?;
+        let Self { bucket, name, etag, left, end, attempts, .. } = self;
+        let answer = bucket.get(name, etag.as_deref(), *left, attempts).await?;
+        self.stream = stream(answer, *end - left.from)?;
         Ok(())
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
     use crate::decode::Compression;
     use crate::retry::Retry;
-    use crate::source::{Kind, S3Options};
+    use crate::source::{Kind, Reach, S3Options};
     use crate::test_s3::{Fault, Operation, S3, When};
 
     const STALLED: Duration = Duration::from_millis(200);
@@ -114,7 +115,8 @@ mod tests {
         };
         let max_delay = Duration::from_millis(5);
         let retry = Retry { attempts: 3, max_delay, ..Retry::default() };
-        let mut bucket = Bucket::open("music", "", &options, retry, 4).await;
+        let mut bucket =
+            Bucket::open("music", "", &options, retry, Reach { fetches: 4, ahead_bytes: 0 }).await;
         bucket.stalled = STALLED;
         let entry = bucket.list().await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);
@@ -123,7 +125,7 @@ mod tests {
         (server, bytes, Arc::new(bucket), object)
     }
 
-    async fn rest(body: &mut ObjectBody) -> Result<Vec<u8>, ReadError> {
+    async fn rest(body: &mut RangeBody) -> Result<Vec<u8>, ReadError> {
         let mut bytes = Vec::new();
         while let Some(more) = body.next().await? {
             bytes.extend_from_slice(&more);
@@ -136,12 +138,12 @@ mod tests {
         let (server, bytes, bucket, object) = listed().await;
         let every_get = || When::all(Operation::GetObject, "");
         let stalls = server.inject(every_get().times(2), Fault::Stall(400_000));
-        let mut body = ObjectBody::open(bucket.clone(), &object).await.unwrap();
+        let mut body = RangeBody::open(bucket.clone(), &object, Span::ALL).await.unwrap();
         assert!(rest(&mut body).await.unwrap() == bytes);
         assert_eq!((stalls.count(), server.requests(Operation::GetObject)), (2, 3));
 
         server.inject(every_get(), Fault::Stall(0));
-        let mut body = ObjectBody::open(bucket, &object).await.unwrap();
+        let mut body = RangeBody::open(bucket, &object, Span::ALL).await.unwrap();
         let Err(ReadError::Failed(error)) = rest(&mut body).await else { panic!("it was read") };
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.starts_with("nothing came for 200ms (3 attempts in 0."), "{cause}");
@@ -150,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_is_held_back_loses_nothing() {
         let (server, bytes, bucket, object) = listed().await;
-        let mut body = ObjectBody::open(bucket, &object).await.unwrap();
+        let mut body = RangeBody::open(bucket, &object, Span::ALL).await.unwrap();
         let mut found = Vec::new();
         for _ in 0..3 {
             found.extend_from_slice(&body.next().await.unwrap().unwrap());
@@ -165,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn a_version_that_is_gone_is_told_from_one_that_changed() {
         let (server, _, bucket, object) = listed().await;
-        let fresh = async || ObjectBody::open(bucket.clone(), &object).await;
+        let fresh = async || RangeBody::open(bucket.clone(), &object, Span::ALL).await;
         let cut = |fault| server.inject(When::all(Operation::GetObject, "").times(1), fault);
 
         cut(Fault::CutAndReplace(400_000, "{}".into()));
@@ -175,7 +177,7 @@ mod tests {
         let now = bucket.stat(&object).await.unwrap().unwrap();
         assert_eq!((now.size, &now.name, now.id), (2, &object.name, 1));
 
-        let mut body = ObjectBody::open(bucket.clone(), &now).await.unwrap();
+        let mut body = RangeBody::open(bucket.clone(), &now, Span::ALL).await.unwrap();
         assert_eq!(rest(&mut body).await.unwrap(), b"{}");
         server.remove("music", "x.json");
         assert!(matches!(fresh().await, Err(ReadError::Gone)));

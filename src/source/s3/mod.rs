@@ -2,6 +2,7 @@
 //!
 //! The SDK's own retries are off: when to try again is said in one place, by [`Retry`].
 
+mod ahead;
 mod body;
 mod failure;
 mod put;
@@ -21,14 +22,15 @@ use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 
+use self::ahead::Ahead;
 use self::failure::{Failure, FailureKind};
-use self::route::{Answer, Get, Route, Scout};
+use self::route::{Answer, Get, Route, Scout, Span};
 use super::pace::Pace;
-use super::{Entry, Object, ReadError, S3Options};
+use super::{Entry, Object, Reach, ReadError, S3Options};
 use crate::error::{Error, Result};
 use crate::retry::{Attempts, Retry};
 
-pub(crate) use self::body::ObjectBody;
+pub(crate) use self::ahead::ObjectBody;
 pub(crate) use self::put::Upload;
 
 /// The objects of a bucket whose keys start with a prefix.
@@ -42,6 +44,7 @@ pub(crate) struct Bucket {
     request_payer: Option<RequestPayer>,
     retry: Retry,
     pace: Pace,
+    ahead: Ahead,
     stalled: Duration,
 }
 
@@ -55,13 +58,13 @@ const STALLED: Duration = Duration::from_secs(60);
 const WORTH_A_WARNING: u32 = 4;
 
 impl Bucket {
-    /// Opens a bucket that is asked for at most `fetches` things at once.
+    /// Opens a bucket.
     pub async fn open(
         bucket: &str,
         prefix: &str,
         options: &S3Options,
         retry: Retry,
-        fetches: usize,
+        reach: Reach,
     ) -> Self {
         let S3Options {
             region,
@@ -110,7 +113,8 @@ impl Bucket {
             prefix: prefix.to_owned(),
             request_payer: request_payer.then_some(RequestPayer::Requester),
             retry,
-            pace: Pace::new(fetches),
+            pace: Pace::new(reach.fetches),
+            ahead: Ahead::new(reach.ahead_bytes),
             stalled: STALLED,
         }
     }
@@ -164,7 +168,7 @@ impl Bucket {
     }
 
     pub async fn read(self: &Arc<Self>, object: &Object) -> Result<ObjectBody, ReadError> {
-        ObjectBody::open(self.clone(), object).await
+        ObjectBody::open(self, object).await
     }
 
     /// The version of `object` that is there now, if any is.
@@ -186,15 +190,15 @@ impl Bucket {
         }
     }
 
-    /// Asks for the bytes `from` on of the object called `name`, in the version `etag`.
+    /// Asks for bytes of the object called `name`, in the version `etag`.
     async fn get(
         &self,
         name: &str,
         etag: Option<&str>,
-        from: u64,
+        span: Span,
         attempts: &mut Attempts,
     ) -> Result<Answer, ReadError> {
-        let get = Get { key: self.key(name), etag, from, payer: self.request_payer.is_some() };
+        let get = Get { key: self.key(name), etag, span, payer: self.request_payer.is_some() };
         let answer = match self.route.get() {
             Some(Some(route)) => self.ask(attempts, || route.get(&get)).await,
             // Apart, because the SDK's futures are large and this one is made for each object.
@@ -209,14 +213,14 @@ impl Bucket {
     }
 
     async fn get_by_sdk(&self, get: &Get<'_>, attempts: &mut Attempts) -> Result<Answer, Failure> {
-        let &Get { key, etag, from, payer: _ } = get;
+        let &Get { key, etag, span, payer: _ } = get;
         let request = self
             .client
             .get_object()
             .bucket(&self.bucket)
             .key(key)
             .set_if_match(etag.map(str::to_owned))
-            .set_range((from > 0).then(|| format!("bytes={from}-")))
+            .set_range(span.header())
             .set_request_payer(self.request_payer.clone());
         self.ask(attempts, || request.clone().send()).await.map(Answer::from)
     }

@@ -72,10 +72,31 @@ pub(super) struct Get<'a> {
     pub key: &'a str,
     /// The version that it must be.
     pub etag: Option<&'a str>,
-    /// The first byte that is wanted; all that follow are.
-    pub from: u64,
+    /// The bytes that are wanted.
+    pub span: Span,
     /// Whether the reader pays.
     pub payer: bool,
+}
+
+/// Which bytes of an object are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub from: u64,
+    /// Behind the last one; all that there are without it.
+    pub to: Option<u64>,
+}
+
+impl Span {
+    pub const ALL: Self = Self { from: 0, to: None };
+
+    /// The `Range` header that asks for them, if it needs one.
+    pub fn header(self) -> Option<String> {
+        let Self { from, to } = self;
+        match to {
+            Some(to) => Some(format!("bytes={from}-{}", to.saturating_sub(1))),
+            None => (from > 0).then(|| format!("bytes={from}-")),
+        }
+    }
 }
 
 /// The beginning of an answer that brings an object.
@@ -148,7 +169,7 @@ impl Route {
         }
         let mut body = mem::replace(response.body_mut(), SdkBody::taken());
         let headers = response.headers();
-        if self.checksums && get.from == 0 {
+        if self.checksums && get.span == Span::ALL {
             body = checked(body, |name| headers.get(name));
         }
         Ok(Answer {
@@ -159,15 +180,15 @@ impl Route {
     }
 
     fn request(&self, get: &Get<'_>) -> Result<HttpRequest, BoxError> {
-        let &Get { key, etag, from, payer } = get;
+        let &Get { key, etag, span, payer } = get;
         let mut request = HttpRequest::new(SdkBody::empty());
         request.set_uri(format!("{}{}", self.base, utf8_percent_encode(key, ENCODED)))?;
         let headers = request.headers_mut();
         if let Some(etag) = etag {
             headers.try_insert("if-match", etag.to_owned())?;
         }
-        if from > 0 {
-            headers.insert("range", format!("bytes={from}-"));
+        if let Some(range) = span.header() {
+            headers.insert("range", range);
         } else if self.checksums {
             headers.insert("x-amz-checksum-mode", "ENABLED");
         }
@@ -390,7 +411,7 @@ mod tests {
         (Client::from_conf(configure(builder).build()), route)
     }
 
-    const WHOLE: Get<'static> = Get { key: "x", etag: None, from: 0, payer: false };
+    const WHOLE: Get<'static> = Get { key: "x", etag: None, span: Span::ALL, payer: false };
 
     const ODD_KEYS: [&str; 11] = [
         "a b",
@@ -439,12 +460,15 @@ mod tests {
             let route = route.get().unwrap().as_ref().unwrap();
             assert_eq!(route.base, base);
             for key in ODD_KEYS {
-                for (etag, from, payer) in [(None, 0, false), (Some("\"e\""), 7, true)] {
-                    let _ = route.get(&Get { key, etag, from, payer }).await;
+                let (rest, part) = (Span { from: 7, to: None }, Span { from: 0, to: Some(8) });
+                for (etag, span, payer) in
+                    [(None, Span::ALL, false), (Some("\"e\""), rest, true), (None, part, false)]
+                {
+                    let _ = route.get(&Get { key, etag, span, payer }).await;
                     let (url, headers) = clock.last();
                     let request = client.get_object().bucket(bucket).key(key);
                     let request = request.set_if_match(etag.map(str::to_owned));
-                    let request = request.set_range((from > 0).then(|| format!("bytes={from}-")));
+                    let request = request.set_range(span.header());
                     let payer = payer.then_some(aws_sdk_s3::types::RequestPayer::Requester);
                     let _ = request.set_request_payer(payer).send().await;
                     let (sdk_url, mut expected) = clock.last();
@@ -452,7 +476,7 @@ mod tests {
                     expected.retain(|name, _| {
                         !name.contains("user-agent") && !name.starts_with("amz-sdk-")
                     });
-                    if from > 0 {
+                    if span != Span::ALL {
                         // Of a part of an object, S3 tells no checksum.
                         expected.remove("x-amz-checksum-mode");
                     }
