@@ -19,7 +19,7 @@ export CARGO TOOLS FUZZ_SECONDS
 .PHONY: help build demo test soak check format lint docs dependencies fuzz bench bench-compare clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' Makefile
 
 build: ## build the program: target/release/sparkload
 	$(CARGO) build --release --locked
