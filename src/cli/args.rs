@@ -57,7 +57,7 @@ docs/benchmarks.md says what the figures mean and how to get some that hold.";
 const LAYERS: &str = "\
 Every option can also be set by a variable, such as SPARKLOAD_MAX_ERRORS for --max-errors, or in a file by its \
 name: max-errors = 10. Flags come first, then SPARKLOAD_* variables, then those of libpq (PGHOST, …) and AWS \
-(AWS_REGION, …), then ./sparkload.toml or the file that --config names. Sizes are written as 128MiB, 4MB or 1048576, \
+(AWS_REGION, …), then ./sparkload.toml, or else ./dwh.cfg, or the file that --config names. Sizes are written as 128MiB, 4MB or 1048576, \
 times as 30s, 5min or 1h.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";

@@ -1,4 +1,4 @@
-//! The settings file: `sparkload.toml`, whose keys are the long options' names.
+//! The settings file: `sparkload.toml`, whose keys are the long options' names, or the old system's `dwh.cfg`.
 //!
 //! No error shows a line of it: the target may hold a password.
 
@@ -9,30 +9,39 @@ use std::path::{Path, PathBuf};
 use sparkload::{Error, Result};
 use toml::{Table, Value};
 
+use super::dwh;
 use super::layers::{Options, Takes};
 use super::nearest::nearest;
 
-/// What is read when no file is named, if it is there.
-const DEFAULT: &str = "sparkload.toml";
+/// What is read when no file is named: the first one that is there.
+const USUAL: [&str; 2] = ["sparkload.toml", "dwh.cfg"];
 
 /// The options that a file sets, each as if typed.
 pub type Values = Vec<(String, Vec<String>)>;
 
-/// Reads the file that is `named`, or the usual one where it is there.
+/// Reads the file that is `named`, or a usual one that is there.
 pub fn read(named: Option<PathBuf>, options: &Options) -> Result<Option<(PathBuf, Values)>> {
     let optional = named.is_none();
-    let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT));
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let values = parse(&text, &path, options)?;
-            Ok(Some((path, values)))
-        }
-        Err(error) if optional && error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            let what = format!("cannot read the settings file {}: {error}", path.display());
-            Err(Error::config(what).with_help("name a file that is there with --config"))
+    let paths = named.map_or_else(|| USUAL.map(PathBuf::from).to_vec(), |path| vec![path]);
+    for path in paths {
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let values = match path.extension().is_some_and(|it| it == "cfg") {
+                    true => dwh::parse(&text, &path.display().to_string())?,
+                    false => parse(&text, &path, options)?,
+                };
+                return Ok(Some((path, values)));
+            }
+            Err(error) if optional && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                let what = format!("cannot read the settings file {}: {error}", path.display());
+                return Err(
+                    Error::config(what).with_help("name a file that is there with --config")
+                );
+            }
         }
     }
+    Ok(None)
 }
 
 fn parse(text: &str, path: &Path, options: &Options) -> Result<Values> {
@@ -110,7 +119,10 @@ mod tests {
         let error = error("fetchs = 3");
         assert_eq!(error.to_string(), "sparkload.toml has an unknown key `fetchs`");
         let help = error.help().unwrap();
-        assert!(help.starts_with("did you mean fetches? known are attempts, "), "{help}");
+        assert!(
+            help.starts_with("did you mean fetches? known are access-key-id, attempts, "),
+            "{help}"
+        );
         assert!(help.ends_with(", wait"), "{help}");
         for once in ["drop", "list", "config"] {
             assert!(!help.contains(once), "{once} is for one call alone: {help}");

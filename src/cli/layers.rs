@@ -16,10 +16,12 @@ use super::failure::Failure;
 use super::file::{self, Values};
 
 /// Variables of other programs' that win over the settings file.
-const FOREIGN: [(&str, &[&str]); 4] = [
+const FOREIGN: [(&str, &[&str]); 6] = [
     ("target", &["PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"]),
     ("region", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
     ("profile", &["AWS_PROFILE"]),
+    ("access-key-id", &["AWS_ACCESS_KEY_ID", "AWS_PROFILE"]),
+    ("secret-access-key", &["AWS_ACCESS_KEY_ID", "AWS_PROFILE"]),
     ("endpoint-url", &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"]),
 ];
 

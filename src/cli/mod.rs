@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod create;
 mod display;
+mod dwh;
 mod failure;
 mod figures;
 mod file;

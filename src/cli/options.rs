@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use secrecy::SecretString;
 
 use sparkload::bench::Subject;
 
@@ -61,6 +62,14 @@ pub struct S3 {
     /// Agree to pay for the requests
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub request_payer: bool,
+
+    /// The public half of a pair of keys; for settings files, as others may see what is typed
+    #[arg(long, value_name = "ID", hide = true)]
+    pub access_key_id: Option<String>,
+
+    /// The secret half
+    #[arg(long, value_name = "KEY", hide = true)]
+    pub secret_access_key: Option<SecretString>,
 }
 
 #[derive(Debug, Args)]
@@ -295,7 +304,7 @@ pub struct Front {
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// The settings file [default: ./sparkload.toml, if it is there]
+    /// The settings file [default: ./sparkload.toml or ./dwh.cfg, if one is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sparkload::bench::Subject;
 use sparkload::{
     Compression, Config, Error, Existing, Format, Location, Matching, Phase, Result, Retry,
-    S3Options, Source,
+    S3Credentials, S3Options, Source,
 };
 
 use super::args::{self, Arguments, Command, Output, RowsOutput};
@@ -264,22 +264,43 @@ fn source(source: options::Source, s3: options::S3) -> Result<Source> {
     let mut source = Source::new(part(songs, "song_data")?, part(logs, "log_data")?);
     source.include = include;
     source.exclude = exclude;
-    source.s3 = self::s3(s3);
+    source.s3 = self::s3(s3)?;
     Ok(source)
 }
 
-fn s3(s3: options::S3) -> S3Options {
-    let options::S3 { region, profile, endpoint_url, path_style, no_sign_request, request_payer } =
-        s3;
-    S3Options {
+fn s3(s3: options::S3) -> Result<S3Options> {
+    let options::S3 {
         region,
         profile,
         endpoint_url,
         path_style,
         no_sign_request,
         request_payer,
-        credentials: None,
-    }
+        access_key_id,
+        secret_access_key,
+    } = s3;
+    let credentials = match (access_key_id, secret_access_key) {
+        // What is said about a call goes before keys that lie in a file.
+        _ if no_sign_request || profile.is_some() => None,
+        (None, None) => None,
+        (Some(access_key_id), Some(secret_access_key)) => {
+            Some(S3Credentials { access_key_id, secret_access_key })
+        }
+        _ => {
+            return Err(Error::config("of a pair of AWS keys only one half is given").with_help(
+                "set access-key-id and secret-access-key (KEY and SECRET in dwh.cfg), or neither",
+            ));
+        }
+    };
+    Ok(S3Options {
+        region,
+        profile,
+        endpoint_url,
+        path_style,
+        no_sign_request,
+        request_payer,
+        credentials,
+    })
 }
 
 fn retry(retries: options::Retries) -> Retry {
@@ -313,7 +334,7 @@ impl Generate {
         };
         let usual = sparkload::Generate::new(into.parse()?);
         let settings = sparkload::Generate {
-            s3: self::s3(s3),
+            s3: self::s3(s3)?,
             seed: seed.unwrap_or(usual.seed),
             songs: songs.unwrap_or(usual.songs),
             days: days.unwrap_or(usual.days),
@@ -376,6 +397,22 @@ mod tests {
             Err(failure) => panic!("{line}: {failure:?}"),
             Ok(_) => panic!("{line} means something"),
         }
+    }
+
+    #[test]
+    fn keys_of_the_file_count_where_nothing_else_says_who_reads() {
+        let file = "access-key-id = 'AK'\nsecret-access-key = 's3cret'";
+        let keys = |line: &str, variables: &[(&str, &str)]| {
+            let source = load(&format!("--source d {line}"), variables, file).config.source;
+            source.s3.credentials.map(|keys| keys.access_key_id)
+        };
+        assert_eq!(keys("", &[]).as_deref(), Some("AK"));
+        assert_eq!(keys("--no-sign-request", &[]), None);
+        assert_eq!(keys("--profile p", &[]), None);
+        assert_eq!(keys("", &[("AWS_PROFILE", "p")]), None);
+        assert_eq!(keys("", &[("AWS_ACCESS_KEY_ID", "other")]), None);
+        let half = error("load --source d", &[], "access-key-id = 'AK'");
+        assert_eq!(half, "of a pair of AWS keys only one half is given");
     }
 
     #[test]

@@ -310,6 +310,45 @@ fn a_bucket_is_loaded_into_a_server() {
 }
 
 #[test]
+fn the_old_systems_settings_file_is_enough() {
+    let s3 = s3::S3::start_private();
+    s3.put_directory("sparkify", "", Path::new(CLEAN));
+    let database = postgres::server().database();
+    let directory = directory();
+    let cfg = format!(
+        "[CLUSTER]\nHOST=127.0.0.1\nDB_NAME='{}'\nDB_USER={}\nDB_PASSWORD={}\nDB_PORT={}\n\n\
+         [IAM_ROLE]\nARN=''\n\n\
+         [S3]\nLOG_DATA='s3://sparkify/log_data'\nSONG_DATA='s3://sparkify/song_data'\n\n\
+         [AWS]\nKEY={}\nSECRET={}\nREGION=us-east-1\n",
+        database.name(),
+        postgres::USER,
+        postgres::PASSWORD,
+        postgres::server().port(),
+        s3::ACCESS_KEY,
+        s3::SECRET_KEY,
+    );
+    fs::write(directory.path().join("dwh.cfg"), &cfg).unwrap();
+    // Another S3 than Amazon's is the only thing that it can't say.
+    let load = || {
+        let mut command = sparkload(directory.path(), &["load"]);
+        command.env("AWS_ENDPOINT_URL", s3.endpoint());
+        command
+    };
+    let Printed { out, err } = printed(&mut load(), 0);
+    assert!(out.starts_with("Loaded s3://sparkify into postgres://"), "{out}");
+    assert!(
+        ![postgres::PASSWORD, s3::SECRET_KEY].iter().any(|it| (out.clone() + &err).contains(it))
+    );
+    assert_eq!(database.query("SELECT count(*) FROM songplays"), [[Some("81".to_owned())]]);
+
+    // Its keys are the last ones that are thought of.
+    let mut command = load();
+    command.env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "wrong");
+    let err = printed(&mut command, 1).err;
+    assert!(err.contains("SignatureDoesNotMatch"), "{err}");
+}
+
+#[test]
 fn a_failed_load_exits_with_1_and_shows_no_secret() {
     let directory = directory();
     let down = "postgres://ann:s3cret@127.0.0.1:1/sparkify";
