@@ -98,7 +98,8 @@ fn every_stage_is_measured_and_nothing_is_left_behind() {
     }
     let [decode, parse] = ["decode", "parse"].map(|name| stage(&report, name));
     let adds = number(&parse["seconds"]["median"]) - number(&decode["seconds"]["median"]);
-    assert_eq!(number(&parse["adds_seconds"]), adds);
+    // Reading a number of JSON may cost it its last digit.
+    assert!((number(&parse["adds_seconds"]) - adds).abs() < 1e-9, "{parse}");
 
     let result = report["result"].as_array().unwrap();
     let rows: Vec<_> =
