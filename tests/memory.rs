@@ -29,8 +29,8 @@ async fn a_load_keeps_within_its_memory() {
     let database = postgres::server().database();
     let source = Source::at(folder.path().to_str().unwrap()).unwrap();
 
-    // What it takes where all wait for one block.
-    let least = held_up(&source, &database, 1).await;
+    // What it takes where all logs wait for one block.
+    let least = held_up(&source, &database, 1 << 20).await;
     for memory in [4 << 20, 12 << 20] {
         let held = held_up(&source, &database, memory).await;
         assert!(held.read < bytes, "all was read with a memory of {memory}");
