@@ -7,6 +7,7 @@ mod body;
 mod failure;
 mod put;
 mod route;
+mod signature;
 
 use std::error::Error as StdError;
 use std::sync::{Arc, OnceLock};

@@ -1,8 +1,8 @@
 //! The route to a bucket: how its objects are got without the SDK's machinery around each request.
 //!
 //! The SDK shows the way. Its first request, which is a listing, tells [`Route`] where it goes, over which connections,
-//! and how it is signed; requests for objects then go the same way, signed by the SDK's own signer with credentials out
-//! of its cache. What the SDK does besides costs more than the request itself where objects are small.
+//! and how it is signed; requests for objects then go the same way, with credentials out of the SDK's cache. What the
+//! SDK does besides costs more than the request itself where objects are small.
 
 use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,17 +14,12 @@ use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    ConfigBag, HttpClient, Intercept, ResolveCachedIdentity, ResponseChecksumValidation,
-    RuntimeComponents, SharedIdentityCache,
+    ConfigBag, Credentials, HttpClient, Intercept, ResolveCachedIdentity,
+    ResponseChecksumValidation, RuntimeComponents, SharedIdentityCache,
 };
 use aws_sdk_s3::error::{BoxError, ErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat, SdkBody};
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-    UriPathNormalizationMode, sign,
-};
-use aws_sigv4::sign::v4;
 use aws_smithy_checksums::ChecksumAlgorithm;
 use aws_smithy_checksums::body::validate::ChecksumBody;
 use aws_smithy_checksums::http::CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER;
@@ -40,6 +35,7 @@ use tokio::time::timeout;
 
 use super::STALLED;
 use super::failure::CLOCK;
+use super::signature::Signer;
 
 /// How requests for the objects of a bucket are made.
 #[derive(Debug)]
@@ -56,8 +52,7 @@ pub(super) struct Route {
 /// How requests are signed.
 #[derive(Debug)]
 struct Signing {
-    region: String,
-    service: String,
+    signer: Signer,
     identities: SharedIdentityCache,
     resolver: SharedIdentityResolver,
     components: RuntimeComponents,
@@ -222,8 +217,7 @@ impl Signing {
     fn of(authorization: &str, components: &RuntimeComponents) -> Option<Self> {
         let (region, service) = scope(authorization)?;
         Some(Self {
-            region: region.to_owned(),
-            service: service.to_owned(),
+            signer: Signer::new(region, service),
             identities: components.identity_cache(),
             resolver: components.identity_resolver(AuthSchemeId::from("sigv4"))?,
             components: components.clone(),
@@ -233,32 +227,11 @@ impl Signing {
     }
 
     async fn sign(&self, request: &mut HttpRequest) -> Result<(), BoxError> {
-        let Self { region, service, identities, resolver, components, config, skew: _ } = self;
+        let Self { signer, identities, resolver, components, config, skew: _ } = self;
         let identity =
             identities.resolve_cached_identity(resolver.clone(), components, config).await?;
-        // As S3 has it: keys are encoded once and taken as they are.
-        let mut settings = SigningSettings::default();
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(region)
-            .name(service)
-            .time(self.now())
-            .settings(settings)
-            .build()?;
-        let signable = SignableRequest::new(
-            request.method(),
-            request.uri(),
-            request.headers().iter(),
-            SignableBody::Bytes(&[]),
-        )?;
-        let (instructions, _) = sign(signable, &params.into())?.into_parts();
-        for header in instructions.into_parts().0 {
-            request.headers_mut().try_insert(header.name(), header.value().to_owned())?;
-        }
-        Ok(())
+        let credentials = identity.data::<Credentials>().ok_or("no credentials to sign with")?;
+        signer.sign(request, credentials, self.now())
     }
 
     /// The time by the server's clock, as far as it is known.
@@ -361,9 +334,10 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use aws_config::Region;
+    use aws_credential_types::credential_fn::provide_credentials_fn;
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::retry::RetryConfig;
-    use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials};
+    use aws_sdk_s3::config::{BehaviorVersion, Builder};
     use aws_smithy_runtime_api::client::http::{HttpConnectorFuture, http_client_fn};
 
     use super::*;
@@ -531,6 +505,28 @@ mod tests {
             let (_, headers) = clock.last();
             assert_eq!(headers["x-amz-date"].starts_with("2013052"), expected, "{headers:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_asked_for_once_while_they_last() {
+        let server = S3::start_private();
+        server.put("music", "x", "x");
+        let asked = Arc::new(AtomicI64::new(0));
+        let (client, route) = client(|it| {
+            let asked = asked.clone();
+            let hourly = provide_credentials_fn(move || {
+                asked.fetch_add(1, Ordering::Relaxed);
+                let expiry = SystemTime::now() + Duration::from_secs(3600);
+                let keys = Credentials::new(ACCESS_KEY, SECRET_KEY, None, Some(expiry), "test");
+                std::future::ready(Ok(keys))
+            });
+            it.endpoint_url(server.endpoint()).credentials_provider(hourly)
+        });
+        client.list_objects_v2().bucket("music").send().await.unwrap();
+        for _ in 0..10 {
+            route.get().unwrap().as_ref().unwrap().get(&WHOLE).await.unwrap();
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
     #[test]
