@@ -158,6 +158,7 @@ impl ReadError {
 
 /// How much is asked of a location at once.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "directories are not asked"))]
 pub(crate) struct Reach {
     /// Requests that wait for an answer.
     pub fetches: usize,
