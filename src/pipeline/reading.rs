@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::buffer::Buffers;
 use crate::config::Config;
@@ -13,7 +13,7 @@ use crate::decode::{Block, Compression, Cutter, Limits};
 use crate::error::{Error, Remedy, Result};
 use crate::report::Progress;
 use crate::retry::Retry;
-use crate::source::{Body, Object, ReadError, Store};
+use crate::source::{Body, Object, ReadError, Store, joined};
 use crate::transform::Piece;
 
 /// The bytes that may be in flight; what is reserved comes back when the reservation is dropped.
@@ -261,12 +261,8 @@ fn undecodable(object: &Object, cause: io::Error) -> ReadError {
     ReadError::Failed(error)
 }
 
-fn finished<T>(task: Option<Result<Result<T>, tokio::task::JoinError>>) -> Result<T> {
-    match task.expect("a task was waited for") {
-        Ok(result) => result,
-        Err(cause) if cause.is_panic() => std::panic::resume_unwind(cause.into_panic()),
-        Err(_) => Err(Error::interrupted("the load was stopped")),
-    }
+fn finished<T>(task: Option<Result<Result<T>, JoinError>>) -> Result<T> {
+    joined(task.expect("a task was waited for"))?
 }
 
 /// Pieces that are worked on in one go, and the memory that is reserved for them.

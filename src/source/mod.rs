@@ -8,10 +8,12 @@ mod pace;
 mod s3;
 mod selection;
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use secrecy::SecretString;
+use tokio::task::JoinError;
 
 use crate::decode::Compression;
 use crate::error::{Error, Result};
@@ -232,7 +234,7 @@ impl Store {
         match self {
             Self::Directory(directory) => directory.read(object).await.map(Body::File),
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.read(object).await.map(Box::new).map(Body::S3),
+            Self::S3(bucket) => bucket.read(object).await.map(Body::S3),
         }
     }
 
@@ -250,7 +252,7 @@ impl Store {
 pub(crate) enum Body {
     File(directory::FileBody),
     #[cfg(feature = "s3")]
-    S3(Box<s3::ObjectBody>),
+    S3(s3::ObjectBody),
 }
 
 impl Body {
@@ -262,6 +264,14 @@ impl Body {
             Self::S3(body) => body.next().await,
         }
     }
+}
+
+/// What a task has come to that read something; a panic in it goes on here.
+pub(crate) fn joined<T>(task: Result<T, JoinError>) -> Result<T> {
+    task.map_err(|cause| match cause.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Error::interrupted("the load was stopped"),
+    })
 }
 
 /// Reads a JSONPaths file, which may lie in a bucket.

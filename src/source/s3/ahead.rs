@@ -2,7 +2,6 @@
 //! what the network could.
 
 use std::collections::VecDeque;
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::vec;
 
@@ -13,8 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Bucket;
 use super::body::RangeBody;
 use super::route::Span;
-use crate::error::Error;
-use crate::source::{Object, ReadError};
+use crate::source::{Object, ReadError, joined};
 
 /// The room for parts that are held before their turn comes.
 #[derive(Debug)]
@@ -85,7 +83,7 @@ impl ObjectBody {
                 return Ok(Some(bytes));
             }
             self.current = match self.ahead.pop_front() {
-                Some(part) => joined(part.await)?,
+                Some(part) => joined(part.await).map_err(ReadError::Failed)??,
                 None if self.rest.is_empty() => return Ok(None),
                 None => {
                     let span = self.rest.all();
@@ -142,14 +140,6 @@ impl Part {
             Self::Coming(body) => body.next().await,
             Self::Held { bytes, .. } => Ok(bytes.next()),
         }
-    }
-}
-
-fn joined<T>(part: Result<Result<T, ReadError>, tokio::task::JoinError>) -> Result<T, ReadError> {
-    match part {
-        Ok(part) => part,
-        Err(cause) if cause.is_panic() => resume_unwind(cause.into_panic()),
-        Err(_) => Err(ReadError::Failed(Error::interrupted("the load was stopped"))),
     }
 }
 
