@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::buffer::Buffers;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
-use crate::encode::Rows;
+use crate::dialect::Dialect;
+use crate::encode::{Encoding, Rows};
 use crate::record::{EventReader, Fault, Format, Reader, Reject, SongReader};
 use crate::source::{self, Object};
 use crate::star::{Catalog, Matching};
@@ -117,11 +118,11 @@ impl Path {
     }
 
     fn events(self, format: &Format) -> EventReader {
-        self.of(EventReader::new(format))
+        self.of(EventReader::new(format, Dialect::Postgres))
     }
 
     fn songs(self, format: &Format) -> SongReader {
-        self.of(SongReader::new(format))
+        self.of(SongReader::new(format, Dialect::Postgres))
     }
 }
 
@@ -132,6 +133,7 @@ fn logs(reader: EventReader, staging: bool, catalog: &Catalog) -> Logs {
         staging,
         songs: Some(catalog.match_index(Matching::default())),
         matched_only: false,
+        encoding: Encoding::Binary,
         plays: Buffers::default(),
         staged: Buffers::default(),
     }
@@ -149,7 +151,8 @@ pub fn event(record: &[u8], format: &Format, path: Path) -> Transformed {
 
 /// Loads `record` as an object that holds one song.
 pub fn song(record: &[u8], format: &Format, path: Path) -> Transformed {
-    let songs = Songs { reader: path.songs(format), staging: true, star: true };
+    let songs =
+        Songs { reader: path.songs(format), staging: true, star: true, encoding: Encoding::Binary };
     let mut catalog = Catalog::default();
     let mut transformed = transformed(songs.transform(&[whole(record)], &mut catalog));
     transformed.add(Table::Songs, |rows| catalog.songs().for_each(|row| rows.push(&row)));
@@ -223,7 +226,12 @@ impl Work {
     pub fn new(songs: &Blocks, staging: bool, path: Path) -> Self {
         let format = Format::default();
         let mut catalog = Catalog::default();
-        let work = Songs { reader: path.songs(&format), staging: false, star: true };
+        let work = Songs {
+            reader: path.songs(&format),
+            staging: false,
+            star: true,
+            encoding: Encoding::Binary,
+        };
         work.transform(&songs.0, &mut catalog);
         let logs = logs(path.events(&format), staging, &catalog);
         Self { logs, listening: Listening::default() }
@@ -261,8 +269,7 @@ fn whole(record: &[u8]) -> Piece {
 
 fn transformed(outcome: Outcome) -> Transformed {
     let Outcome { rows, mut rejects, counts: _ } = outcome;
-    let rows =
-        rows.into_iter().map(|Rows { table, bytes, count: _ }| (table, bytes.to_vec())).collect();
+    let rows = rows.into_iter().map(|Rows { table, bytes, .. }| (table, bytes.to_vec())).collect();
     let mut transformed = Transformed { rows, reject: rejects.pop() };
     if let Some(reject) = transformed.reject.clone() {
         let row = LoadError { run: 1, reject: &reject };
@@ -273,7 +280,7 @@ fn transformed(outcome: Outcome) -> Transformed {
 
 impl Transformed {
     fn add(&mut self, table: Table, push: impl FnOnce(&mut Rows)) {
-        let mut rows = Rows::new(table);
+        let mut rows = Rows::new(table, Encoding::Binary);
         push(&mut rows);
         self.rows.push((table, rows.bytes.to_vec()));
     }

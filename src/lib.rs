@@ -56,6 +56,7 @@ mod check;
 mod config;
 mod cpu;
 mod decode;
+mod dialect;
 mod encode;
 mod error;
 mod generate;
@@ -78,6 +79,7 @@ mod transform;
 pub use check::{Check, Verdict, check};
 pub use config::Config;
 pub use decode::Compression;
+pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, Result};
 pub use generate::{Generate, Generated, generate};
 pub use history::{PastLoad, PastObject, history, history_of};
@@ -89,7 +91,7 @@ pub use report::{
     Amount, Counter, EventBooks, Objects, Phase, Progress, Report, SongBooks, Stage, TableRows,
 };
 pub use retry::Retry;
-pub use source::{Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};
+pub use source::{Encryption, Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};
 pub use star::Matching;
 pub use table::Table;
 pub use target::{Defaults, Existing, Server, Target, create};

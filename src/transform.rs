@@ -6,7 +6,7 @@ use bumpalo::Bump;
 
 use crate::buffer::Buffers;
 use crate::decode::{Block, FrameKind};
-use crate::encode::Rows;
+use crate::encode::{Encoding, Rows};
 use crate::ledger::Amounts;
 use crate::record::{EventReader, Fault, Reject, SongReader};
 use crate::source::Object;
@@ -63,11 +63,12 @@ pub(crate) struct Songs {
     pub staging: bool,
     /// Whether they go into the catalog.
     pub star: bool,
+    pub encoding: Encoding,
 }
 
 impl Songs {
     pub fn transform(&self, pieces: &[Piece], catalog: &mut Catalog) -> Outcome {
-        let mut staged = Rows::new(Table::StagingSongs);
+        let mut staged = Rows::new(Table::StagingSongs, self.encoding);
         let mut arena = Bump::new();
         let mut outcome = each_record(pieces, |record, text, place| {
             arena.reset();
@@ -96,6 +97,7 @@ pub(crate) struct Logs {
     /// What plays are matched with; without it no play is made, and no user and no moment.
     pub songs: Option<MatchIndex>,
     pub matched_only: bool,
+    pub encoding: Encoding,
     /// Memory for the rows of plays.
     pub plays: Buffers,
     /// Memory for staged rows.
@@ -108,8 +110,9 @@ impl Logs {
         let bytes: usize = pieces.iter().map(|piece| piece.block.bytes.len()).sum();
         let plays_bytes = if self.songs.is_some() { bytes / 2 } else { 0 };
         let staged_bytes = if self.staging { bytes } else { 0 };
-        let mut plays = Rows::within(Table::Songplays, self.plays.take(plays_bytes));
-        let mut staged = Rows::within(Table::StagingEvents, self.staged.take(staged_bytes));
+        let mut plays = Rows::within(Table::Songplays, self.encoding, self.plays.take(plays_bytes));
+        let mut staged =
+            Rows::within(Table::StagingEvents, self.encoding, self.staged.take(staged_bytes));
         let mut arena = Bump::new();
         let mut outcome = each_record(pieces, |record, text, place| {
             arena.reset();

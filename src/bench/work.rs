@@ -11,7 +11,8 @@ use super::sample::{Sample, Stored};
 use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::decode::{Compression, Cutter, Limits};
-use crate::encode::Rows;
+use crate::dialect::Dialect;
+use crate::encode::{Encoding, Rows};
 use crate::error::{Error, Result};
 use crate::record::{EventReader, Fault, SongReader};
 use crate::star::{Catalog, Place, songplay};
@@ -37,12 +38,12 @@ pub(super) fn decode(sample: &Sample, config: &Config) -> Result<u64> {
 
 /// Decodes and parses the sample; returns how many records it holds.
 pub(super) fn parse(sample: &Sample, config: &Config) -> Result<u64> {
-    let songs = SongReader::new(&config.format);
+    let songs = SongReader::new(&config.format, Dialect::Postgres);
     let seen = records(&sample.songs, config, |record, text, _, arena| {
         black_box(songs.read(&songs.text(record, text)?, arena)?);
         Ok(())
     })?;
-    let events = EventReader::new(&config.format);
+    let events = EventReader::new(&config.format, Dialect::Postgres);
     let more = records(&sample.logs, config, |record, text, _, arena| {
         black_box(events.read(&events.text(record, text)?, arena)?);
         Ok(())
@@ -52,14 +53,14 @@ pub(super) fn parse(sample: &Sample, config: &Config) -> Result<u64> {
 
 /// Parses the sample and makes the dimensions and plays of it; returns how many records it holds.
 pub(super) fn transform(sample: &Sample, config: &Config) -> Result<u64> {
-    let reader = SongReader::new(&config.format);
+    let reader = SongReader::new(&config.format, Dialect::Postgres);
     let mut catalog = Catalog::default();
     let seen = records(&sample.songs, config, |record, text, place, arena| {
         catalog.add(&reader.read(&reader.text(record, text)?, arena)?, place);
         Ok(())
     })?;
     let songs = catalog.match_index(config.matching);
-    let reader = EventReader::new(&config.format);
+    let reader = EventReader::new(&config.format, Dialect::Postgres);
     let mut listening = Listening::default();
     let more = records(&sample.logs, config, |record, text, place, arena| {
         let text = reader.text(record, text)?;
@@ -81,15 +82,20 @@ pub(super) fn encode(sample: &Sample, config: &Config, mut take: impl FnMut(Rows
         seen += counted(&outcome);
         outcome.rows.into_iter().filter(|rows| rows.count > 0).for_each(&mut take);
     };
-    let songs =
-        Songs { reader: SongReader::new(&config.format), staging: config.staging, star: true };
+    let songs = Songs {
+        reader: SongReader::new(&config.format, Dialect::Postgres),
+        staging: config.staging,
+        star: true,
+        encoding: Encoding::Binary,
+    };
     let mut catalog = Catalog::default();
     batches(&sample.songs, config, |batch| outcome(songs.transform(batch, &mut catalog)))?;
     let logs = Logs {
-        reader: EventReader::new(&config.format),
+        reader: EventReader::new(&config.format, Dialect::Postgres),
         staging: config.staging,
         songs: Some(catalog.match_index(config.matching)),
         matched_only: config.matched_only,
+        encoding: Encoding::Binary,
         plays: Buffers::default(),
         staged: Buffers::default(),
     };
@@ -104,11 +110,11 @@ pub(super) fn encode(sample: &Sample, config: &Config, mut take: impl FnMut(Rows
 
 /// Encodes the rows of a dimension.
 fn runs<R: Row>(rows: impl Iterator<Item = R>, take: &mut impl FnMut(Rows)) {
-    let mut run = Rows::new(R::TABLE);
+    let mut run = Rows::new(R::TABLE, Encoding::Binary);
     for row in rows {
         run.push(&row);
         if run.bytes.len() >= RUN_BYTES {
-            take(mem::replace(&mut run, Rows::new(R::TABLE)));
+            take(mem::replace(&mut run, Rows::new(R::TABLE, Encoding::Binary)));
         }
     }
     if run.count > 0 {

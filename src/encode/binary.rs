@@ -1,8 +1,8 @@
-//! PostgreSQL's binary COPY format.
+//! PostgreSQL's binary COPY format, described in its manual under `COPY`, "Binary Format".
 
-use crate::buffer::Buffer;
+use super::RowWriter;
+use crate::table::Row;
 use crate::table::time::Moment;
-use crate::table::{Row, Table};
 
 /// What a binary COPY starts with: signature, flags, length of the header's extension.
 pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -10,66 +10,50 @@ pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What a binary COPY ends with.
 pub(crate) const TRAILER: &[u8; 2] = b"\xff\xff";
 
-/// Encoded rows of one table, without header and trailer, so that they can be strung together.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    pub table: Table,
-    pub bytes: Buffer,
-    pub count: u64,
+/// Adds a row.
+pub(super) fn push<R: Row>(bytes: &mut Vec<u8>, row: &R) {
+    let columns = R::TABLE.columns().len();
+    bytes.extend_from_slice(&(columns as i16).to_be_bytes());
+    let mut writer = Writer { bytes, columns: 0 };
+    row.write(&mut writer);
+    debug_assert_eq!(writer.columns, columns, "{} writes other columns than it has", R::TABLE);
 }
 
-impl Rows {
-    pub fn new(table: Table) -> Self {
-        Self::within(table, Buffer::default())
-    }
-
-    /// Rows that are put into the memory of `bytes`, which is empty.
-    pub fn within(table: Table, bytes: Buffer) -> Self {
-        Self { table, bytes, count: 0 }
-    }
-
-    /// Adds `row`, which must be of this table.
-    pub fn push<R: Row>(&mut self, row: &R) {
-        debug_assert_eq!(R::TABLE, self.table);
-        let columns = R::TABLE.columns().len();
-        self.bytes.extend_from_slice(&(columns as i16).to_be_bytes());
-        let mut writer = RowWriter { bytes: &mut self.bytes, columns: 0 };
-        row.write(&mut writer);
-        debug_assert_eq!(writer.columns, columns, "{} writes other columns than it has", R::TABLE);
-        self.count += 1;
-    }
-}
-
-/// Writes the columns of one row, in order.
-pub(crate) struct RowWriter<'a> {
+struct Writer<'a> {
     bytes: &'a mut Vec<u8>,
     columns: usize,
 }
 
-impl RowWriter<'_> {
-    pub fn int(&mut self, value: Option<i32>) {
+impl RowWriter for Writer<'_> {
+    fn int(&mut self, value: Option<i32>) {
         self.number(value.map(i32::to_be_bytes));
     }
 
-    pub fn bigint(&mut self, value: Option<i64>) {
+    fn bigint(&mut self, value: Option<i64>) {
         self.number(value.map(i64::to_be_bytes));
     }
 
-    pub fn double(&mut self, value: Option<f64>) {
+    fn double(&mut self, value: Option<f64>) {
         self.number(value.map(f64::to_be_bytes));
     }
 
-    pub fn timestamp(&mut self, value: Moment) {
+    fn timestamp(&mut self, value: Moment) {
         self.number(Some(value.postgres_us().to_be_bytes()));
     }
 
-    pub fn text(&mut self, value: Option<&str>) {
+    fn text(&mut self, value: Option<&str>) {
         let Some(value) = value else { return self.null() };
         self.bytes.extend_from_slice(&(value.len() as i32).to_be_bytes());
         self.bytes.extend_from_slice(value.as_bytes());
         self.columns += 1;
     }
 
+    fn excerpt(&mut self, value: Option<&str>) {
+        self.text(value);
+    }
+}
+
+impl Writer<'_> {
     fn number<const BYTES: usize>(&mut self, value: Option<[u8; BYTES]>) {
         let Some(value) = value else { return self.null() };
         self.bytes.extend_from_slice(&(BYTES as i32).to_be_bytes());
@@ -90,8 +74,8 @@ mod tests {
     use tokio_postgres::Client;
 
     use super::*;
-    use crate::table::time::Moment;
-    use crate::table::{Column, Kind};
+    use crate::encode::{Encoding, Rows};
+    use crate::table::{Column, Kind, Table};
     use crate::test_server;
 
     const TABLES: &str = include_str!("../sql/tables.sql");
@@ -122,7 +106,7 @@ mod tests {
             // A staging table has all types but timestamps.
             const TABLE: Table = Table::StagingSongs;
 
-            fn write(&self, row: &mut RowWriter<'_>) {
+            fn write(&self, row: &mut impl RowWriter) {
                 let none = self.0 == 0;
                 let text =
                     ["", "plain", "späte 日本語 🎵", "\\N\t\"'\u{1}", "x"][self.0 as usize % 5];
@@ -146,7 +130,7 @@ mod tests {
         let database = test_server::server().database();
         let client = database.connect().await;
         client.batch_execute(TABLES).await.unwrap();
-        let mut rows = Rows::new(Table::StagingSongs);
+        let mut rows = Rows::new(Table::StagingSongs, Encoding::Binary);
         (0..5).for_each(|number| rows.push(&Everything(number)));
         assert_eq!(round_trip(&client, &rows, "record_no").await, copy(&rows));
     }
@@ -163,7 +147,7 @@ mod tests {
         let mut moments: Vec<_> = ends.into_iter().chain(steps).chain(days).collect();
         moments.sort_unstable();
         moments.dedup();
-        let mut rows = Rows::new(Table::Time);
+        let mut rows = Rows::new(Table::Time, Encoding::Binary);
         for ms in moments {
             rows.push(&Moment::from_unix_ms(ms).unwrap());
         }
@@ -225,7 +209,7 @@ mod tests {
             Kind::BigInt => "bigint",
             Kind::Double => "double precision",
             Kind::Timestamp => "timestamp without time zone",
-            Kind::Text => "text",
+            Kind::Word | Kind::Text | Kind::Long => "text",
             Kind::Key => "character varying(256)",
         }
     }

@@ -1,7 +1,81 @@
 //! Encoding: rows become the bytes that a database reads.
-//!
-//! The format is PostgreSQL's binary COPY, described in its manual under `COPY`, "Binary Format".
 
 mod binary;
+mod csv;
+mod values;
 
-pub(crate) use binary::{HEADER, RowWriter, Rows, TRAILER};
+use crate::buffer::Buffer;
+use crate::dialect::Dialect;
+use crate::table::time::Moment;
+use crate::table::{Row, Table};
+
+pub(crate) use binary::{HEADER, TRAILER};
+pub(crate) use csv::NullMark;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// PostgreSQL's binary COPY.
+    Binary,
+    /// Redshift's CSV, for files that its COPY reads; text that is NULL is this mark.
+    Csv(NullMark),
+    /// SQL's VALUES, one row a line.
+    Values,
+}
+
+impl Encoding {
+    /// Whose rows are written so.
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::Binary => Dialect::Postgres,
+            Self::Csv(_) | Self::Values => Dialect::Redshift,
+        }
+    }
+}
+
+/// Encoded rows of one table, without header and trailer, so that they can be strung together.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub table: Table,
+    encoding: Encoding,
+    pub bytes: Buffer,
+    pub count: u64,
+}
+
+impl Rows {
+    pub fn new(table: Table, encoding: Encoding) -> Self {
+        Self::within(table, encoding, Buffer::default())
+    }
+
+    /// Rows that are put into the memory of `bytes`, which is empty.
+    pub fn within(table: Table, encoding: Encoding, bytes: Buffer) -> Self {
+        Self { table, encoding, bytes, count: 0 }
+    }
+
+    /// Adds `row`, which must be of this table.
+    pub fn push<R: Row>(&mut self, row: &R) {
+        debug_assert_eq!(R::TABLE, self.table);
+        match self.encoding {
+            Encoding::Binary => binary::push(&mut self.bytes, row),
+            Encoding::Csv(null) => csv::push(&mut self.bytes, row, null),
+            Encoding::Values => values::push(&mut self.bytes, row),
+        }
+        self.count += 1;
+    }
+}
+
+/// Writes the columns of one row, in order.
+pub(crate) trait RowWriter {
+    fn int(&mut self, value: Option<i32>);
+
+    fn bigint(&mut self, value: Option<i64>);
+
+    fn double(&mut self, value: Option<f64>);
+
+    fn timestamp(&mut self, value: Moment);
+
+    fn text(&mut self, value: Option<&str>);
+
+    /// Text whose beginning will do where the column is too narrow for all of it.
+    fn excerpt(&mut self, value: Option<&str>);
+}

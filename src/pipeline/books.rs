@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::reading::WasRead;
 use crate::config::Config;
-use crate::encode::Rows;
+use crate::encode::{Encoding, Rows};
 use crate::error::{Error, Result};
 use crate::ledger::{Amounts, Plan, Published, Run, Version, Way};
 use crate::record::Reject;
@@ -23,6 +23,7 @@ use crate::transform::{Counts, Outcome};
 /// What became of the objects and records so far.
 pub(super) struct Books {
     run: i64,
+    encoding: Encoding,
     max_errors: u64,
     rejects_file: Option<(PathBuf, BufWriter<File>)>,
     first_rejects: Vec<Reject>,
@@ -49,7 +50,7 @@ const SHOWN_REJECTS: usize = 10;
 
 impl Books {
     /// Opens the books of the load `run` on what is to be done, and the file for rejects.
-    pub fn open(config: &Config, run: i64, plan: &Plan) -> Result<Self> {
+    pub fn open(config: &Config, run: i64, plan: &Plan, encoding: Encoding) -> Result<Self> {
         let rejects_file = match &config.rejects {
             None => None,
             Some(path) => {
@@ -60,6 +61,7 @@ impl Books {
         };
         let mut books = Self {
             run,
+            encoding,
             max_errors: config.max_errors,
             rejects_file,
             first_rejects: Vec::new(),
@@ -99,7 +101,7 @@ impl Books {
     /// There are more rejects than are tolerated, or an object's books don't balance.
     pub fn enter(&mut self, outcome: Outcome) -> Result<Vec<Rows>> {
         let Outcome { mut rows, rejects, counts } = outcome;
-        let mut finished = Rows::new(Table::LoadObjects);
+        let mut finished = Rows::new(Table::LoadObjects, self.encoding);
         for Counts { object, amounts, end } in counts {
             self.add(object.kind, amounts);
             self.progress.records.add(amounts.records);
@@ -143,7 +145,7 @@ impl Books {
     }
 
     fn enter_rejects(&mut self, rejects: Vec<Reject>) -> Result<Rows> {
-        let mut rows = Rows::new(Table::LoadErrors);
+        let mut rows = Rows::new(Table::LoadErrors, self.encoding);
         for reject in &rejects {
             rows.push(&LoadError { run: self.run, reject });
             if let Some((path, file)) = &mut self.rejects_file {
@@ -286,7 +288,7 @@ mod tests {
         let source = Source::new("songs".parse().unwrap(), "logs".parse().unwrap());
         let config = Config::new(source, Target::Embedded("unused".into()));
         let plan = Plan { logs: (0..objects).map(object).collect(), ..Plan::default() };
-        Books::open(&config, 1, &plan).unwrap()
+        Books::open(&config, 1, &plan, Encoding::Binary).unwrap()
     }
 
     fn outcome(rank: u32, taken: u64, filtered: u64, end: Option<u64>) -> Outcome {

@@ -194,8 +194,9 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let (log_pieces, logs_read) = mpsc::channel(PIECES);
     let (rows, parts) = async_channel::bounded(PARTS);
     let way = plan.way();
-    let books = Books::open(config, load.ledger().next_run, plan)?;
-    let mut transforming = Transforming::new(config, way, books, rows)?;
+    let encoding = load.encoding();
+    let books = Books::open(config, load.ledger().next_run, plan, encoding)?;
+    let mut transforming = Transforming::new(config, way, encoding, books, rows)?;
 
     let read_songs = Reading::new(config, song_store.clone(), &song_budget).run(songs, song_pieces);
     let read_logs = Reading::new(config, log_store.clone(), &log_budget).run(logs, log_pieces);
@@ -217,8 +218,8 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let completing = Instant::now();
     let (rows, parts) = async_channel::bounded(PARTS);
     let send_late = async {
-        send(&rows, listening.users.rows()).await;
-        send(&rows, listening.moments.iter()).await;
+        send(&rows, encoding, listening.users.rows()).await;
+        send(&rows, encoding, listening.moments.iter()).await;
         rows.close();
         Ok(())
     };

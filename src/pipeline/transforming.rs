@@ -12,7 +12,7 @@ use super::reading::{Batch, Reserved, batches};
 use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::cpu::{Cpu, States};
-use crate::encode::Rows;
+use crate::encode::{Encoding, Rows};
 use crate::error::Result;
 use crate::ledger::Way;
 use crate::record::{EventReader, SongReader};
@@ -27,6 +27,7 @@ use crate::transform::{Listening, Logs, Outcome, Piece, Songs};
 pub(super) struct Transforming<'a> {
     config: &'a Config,
     way: Way,
+    encoding: Encoding,
     cpu: Cpu,
     books: Books,
     rows: async_channel::Sender<Part>,
@@ -46,11 +47,12 @@ impl<'a> Transforming<'a> {
     pub fn new(
         config: &'a Config,
         way: Way,
+        encoding: Encoding,
         books: Books,
         rows: async_channel::Sender<Part>,
     ) -> Result<Self> {
         let cpu = Cpu::new(config.threads)?;
-        Ok(Self { config, way, cpu, books, rows, stages: Vec::new() })
+        Ok(Self { config, way, encoding, cpu, books, rows, stages: Vec::new() })
     }
 
     /// Works on song `pieces` until no more come. Where the star is made here it sends songs and artists, and returns
@@ -63,15 +65,17 @@ impl<'a> Transforming<'a> {
         self.config.progress.enter(Phase::Songs);
         let started = Instant::now();
         let (staging, star) = (self.config.staging, self.way == Way::Direct);
-        let work = Songs { reader: SongReader::new(&self.config.format), staging, star };
+        let encoding = self.encoding;
+        let reader = SongReader::new(&self.config.format, encoding.dialect());
+        let work = Songs { reader, staging, star, encoding };
         let catalog: Catalog =
             self.fold(pieces, move |pieces, state| work.transform(pieces, state)).await?;
         self.stages.push(stage("songs", started, objects, self.books.records(Kind::Songs)));
         if !star {
             return Ok(None);
         }
-        send(&self.rows, catalog.songs()).await;
-        send(&self.rows, catalog.artists()).await;
+        send(&self.rows, self.encoding, catalog.songs()).await;
+        send(&self.rows, self.encoding, catalog.artists()).await;
         Ok(Some(catalog.match_index(self.config.matching)))
     }
 
@@ -86,10 +90,11 @@ impl<'a> Transforming<'a> {
         self.config.progress.enter(Phase::Logs);
         let started = Instant::now();
         let work = Logs {
-            reader: EventReader::new(&self.config.format),
+            reader: EventReader::new(&self.config.format, self.encoding.dialect()),
             staging: self.config.staging,
             songs,
             matched_only: self.config.matched_only,
+            encoding: self.encoding,
             plays: Buffers::default(),
             staged: Buffers::default(),
         };
@@ -134,9 +139,10 @@ impl<'a> Transforming<'a> {
 /// Encodes and sends the rows of a dimension.
 pub(super) async fn send<R: Row>(
     parts: &async_channel::Sender<Part>,
+    encoding: Encoding,
     all: impl Iterator<Item = R>,
 ) {
-    let empty = || Rows::within(R::TABLE, Vec::with_capacity(PART_BYTES).into());
+    let empty = || Rows::within(R::TABLE, encoding, Vec::with_capacity(PART_BYTES).into());
     let mut run = empty();
     for row in all {
         run.push(&row);

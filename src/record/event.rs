@@ -7,6 +7,7 @@ use super::jsonpaths::JsonPath;
 use super::keys::Keys;
 use super::reader::Reader;
 use super::reject::Fault;
+use crate::dialect::Dialect;
 use crate::table::Table;
 use crate::table::staging_events::FIELDS;
 use crate::table::time::Moment;
@@ -63,12 +64,12 @@ const USER_ID: usize = 17;
 pub(crate) type EventReader = Reader<FIELDS>;
 
 impl EventReader {
-    pub fn new(format: &Format) -> Self {
+    pub fn new(format: &Format, dialect: Dialect) -> Self {
         let keys = match &format.jsonpaths {
             Some(paths) => Keys::new(paths.iter().cloned(), format.ignore_case),
             None => Keys::new(KEYS.map(JsonPath::member).into_iter(), format.ignore_case),
         };
-        Self { keys, table: Table::StagingEvents, format: format.clone() }
+        Self { keys, table: Table::StagingEvents, format: format.clone(), dialect }
     }
 
     /// The event that `record` holds; `arena` holds the texts that it does not hold as they are.

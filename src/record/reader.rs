@@ -9,6 +9,7 @@ use super::keys::Keys;
 use super::reject::Fault;
 use super::text;
 use super::value::{Cells, Raw};
+use crate::dialect::Dialect;
 use crate::table::Table;
 
 /// Reads records of one format, which feed so many columns of a staging table.
@@ -17,6 +18,8 @@ pub(crate) struct Reader<const FIELDS: usize> {
     pub(super) keys: Keys,
     pub(super) table: Table,
     pub(super) format: Format,
+    /// Of the database that the columns are in.
+    pub(super) dialect: Dialect,
 }
 
 impl<const FIELDS: usize> Reader<FIELDS> {
@@ -49,7 +52,9 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         let blamed = picked.iter().zip(self.table.columns()).find_map(|(value, column)| {
             let value = (*value)?;
             let place = value.start as usize..value.end as usize;
-            place.contains(&at).then(|| Fault::value(*column, Some(&record[place]), REASON))
+            place
+                .contains(&at)
+                .then(|| Fault::value(*column, self.dialect, Some(&record[place]), REASON))
         });
         Err(blamed.unwrap_or_else(|| Fault::record(REASON)))
     }
@@ -61,6 +66,7 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         raw: &'r [Option<Raw>; FIELDS],
         arena: &'a Bump,
     ) -> Cells<'a, 'r> {
-        Cells { record, raw, columns: self.table.columns(), format: &self.format, arena }
+        let Self { table, format, dialect, .. } = self;
+        Cells { record, raw, columns: table.columns(), format, dialect: *dialect, arena }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+use crate::dialect::Dialect;
 use crate::table::Column;
 
 /// A record that could not be loaded.
@@ -109,9 +110,14 @@ impl Fault {
     }
 
     /// `column` refuses `value`.
-    pub fn value(column: Column, value: Option<&[u8]>, reason: &'static str) -> Self {
+    pub fn value(
+        column: Column,
+        dialect: Dialect,
+        value: Option<&[u8]>,
+        reason: &'static str,
+    ) -> Self {
         Self {
-            column: Some(RejectColumn { name: column.name, kind: column.kind.sql() }),
+            column: Some(RejectColumn { name: column.name, kind: column.kind.sql(dialect) }),
             value: value.map(Reject::excerpt),
             reason: reason.into(),
         }

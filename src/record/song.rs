@@ -7,6 +7,7 @@ use super::jsonpaths::JsonPath;
 use super::keys::Keys;
 use super::reader::Reader;
 use super::reject::Fault;
+use crate::dialect::Dialect;
 use crate::table::Table;
 use crate::table::staging_songs::FIELDS;
 
@@ -30,10 +31,10 @@ pub(crate) type SongReader = Reader<FIELDS>;
 
 impl SongReader {
     /// The columns of `staging_songs` are fed from the members of their own names.
-    pub fn new(format: &Format) -> Self {
+    pub fn new(format: &Format, dialect: Dialect) -> Self {
         let names = Table::StagingSongs.columns()[..FIELDS].iter().map(|column| column.name);
         let keys = Keys::new(names.map(JsonPath::member), format.ignore_case);
-        Self { keys, table: Table::StagingSongs, format: format.clone() }
+        Self { keys, table: Table::StagingSongs, format: format.clone(), dialect }
     }
 
     /// The song that `record` holds; `arena` holds the texts that it does not hold as they are.

@@ -5,6 +5,7 @@ use bumpalo::Bump;
 use super::format::Format;
 use super::reject::Fault;
 use super::text::{compact, truncate, unescape};
+use crate::dialect::Dialect;
 use crate::table::Column;
 use crate::table::time::Moment;
 
@@ -58,6 +59,7 @@ pub(super) struct Cells<'a, 'r> {
     pub raw: &'r [Option<Raw>],
     pub columns: &'static [Column],
     pub format: &'r Format,
+    pub dialect: Dialect,
     /// Holds the texts that do not stand in the record as they are.
     pub arena: &'a Bump,
 }
@@ -81,7 +83,7 @@ impl<'a> Cells<'a, '_> {
         if is_null {
             return Ok(None);
         }
-        match self.columns[index].kind.max_bytes() {
+        match self.columns[index].kind.max_bytes(self.dialect) {
             Some(limit) if text.len() > limit => {
                 if !self.format.truncate_columns {
                     return Err(self.fault(index, "too long for the column"));
@@ -170,7 +172,7 @@ impl<'a> Cells<'a, '_> {
 
     pub fn fault(&self, index: usize, reason: &'static str) -> Fault {
         let value = self.raw[index].map(|raw| raw.source(self.record).as_bytes());
-        Fault::value(self.columns[index], value, reason)
+        Fault::value(self.columns[index], self.dialect, value, reason)
     }
 }
 
@@ -263,8 +265,15 @@ mod tests {
     ) -> Result<T, String> {
         let raw = [(record != "null").then(|| Raw::of(record, record))];
         let arena = Bump::new();
-        convert(&Cells { record, raw: &raw, columns, format, arena: &arena })
-            .map_err(|fault| fault.reason.into_owned())
+        convert(&Cells {
+            record,
+            raw: &raw,
+            columns,
+            format,
+            dialect: Dialect::Postgres,
+            arena: &arena,
+        })
+        .map_err(|fault| fault.reason.into_owned())
     }
 
     #[test]
@@ -356,11 +365,11 @@ mod tests {
 
     #[test]
     fn text_too_long_for_its_column_is_refused_or_cut_between_characters() {
-        let raw = format!("\"{}é\"", "x".repeat(Kind::KEY_BYTES - 1));
+        let raw = format!("\"{}é\"", "x".repeat(256 - 1));
         let truncate = Format { truncate_columns: true, ..Format::default() };
         let length =
             |format: &Format| with(&raw, format, &KEY, |cells| Ok(cells.text(0)?.map(str::len)));
         assert_eq!(length(&Format::default()), Err("too long for the column".to_owned()));
-        assert_eq!(length(&truncate), Ok(Some(Kind::KEY_BYTES - 1)));
+        assert_eq!(length(&truncate), Ok(Some(256 - 1)));
     }
 }

@@ -24,7 +24,7 @@ pub use location::Location;
 pub use selection::Skipped;
 
 #[cfg(feature = "s3")]
-pub(crate) use s3::{Bucket, Upload};
+pub(crate) use s3::{Bucket, ObjectWriter};
 pub(crate) use selection::{Globs, Listing};
 
 /// Where songs and logs are and how to get at them.
@@ -77,6 +77,17 @@ pub struct S3Options {
     pub request_payer: bool,
     /// Credentials to use instead of the chain's.
     pub credentials: Option<S3Credentials>,
+    /// How objects that are written are encrypted where they lie; otherwise as the bucket says.
+    pub encryption: Option<Encryption>,
+}
+
+/// How S3 encrypts an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// With keys of S3's own.
+    Aes256,
+    /// With a key of the Key Management Service: this one, or the account's own for S3.
+    Kms(Option<String>),
 }
 
 /// A pair of AWS keys.

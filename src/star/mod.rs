@@ -77,6 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dialect::Dialect;
     use crate::record::{EventReader, Format, SongReader};
 
     fn songs() -> impl Strategy<Value = Vec<String>> {
@@ -133,7 +134,7 @@ mod tests {
             (records, (order, pieces)) in
                 songs().prop_flat_map(|songs| { let length = songs.len(); (Just(songs), orders(length)) })
         ) {
-            let reader = SongReader::new(&Format::default());
+            let reader = SongReader::new(&Format::default(), Dialect::Postgres);
             let add = |catalog: &mut Catalog, record: &str, place| {
                 catalog.add(&reader.read(record, &Bump::new()).unwrap(), place);
             };
@@ -149,7 +150,7 @@ mod tests {
             (records, (order, pieces)) in
                 events().prop_flat_map(|events| { let length = events.len(); (Just(events), orders(length)) })
         ) {
-            let reader = EventReader::new(&Format::default());
+            let reader = EventReader::new(&Format::default(), Dialect::Postgres);
             let see = |users: &mut Users, record: &str, place| {
                 users.see(&reader.read(record, &Bump::new()).unwrap(), place);
             };

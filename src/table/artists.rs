@@ -27,7 +27,7 @@ pub(crate) struct Artist<'a> {
 impl Row for Artist<'_> {
     const TABLE: Table = Table::Artists;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Self { artist_id, name, location, latitude, longitude } = *self;
         row.text(Some(artist_id));
         row.text(Some(name));

@@ -9,16 +9,16 @@ pub(super) const LAYOUT: Layout = Layout {
     columns: &[
         Column::new("run", Kind::BigInt),
         Column::new("object_id", Kind::BigInt),
-        Column::new("object", Kind::Text),
+        Column::new("object", Kind::Long),
         Column::new("etag", Kind::Text),
         Column::new("record_no", Kind::BigInt),
         Column::new("line", Kind::BigInt),
         Column::new("byte_offset", Kind::BigInt),
-        Column::new("column_name", Kind::Text),
-        Column::new("column_type", Kind::Text),
-        Column::new("raw_value", Kind::Text),
-        Column::new("raw_record", Kind::Text),
-        Column::new("reason", Kind::Text),
+        Column::new("column_name", Kind::Word),
+        Column::new("column_type", Kind::Word),
+        Column::new("raw_value", Kind::Long),
+        Column::new("raw_record", Kind::Long),
+        Column::new("reason", Kind::Long),
     ],
     key: &["object_id", "record_no"],
 };
@@ -31,7 +31,7 @@ pub(crate) struct LoadError<'a> {
 impl Row for LoadError<'_> {
     const TABLE: Table = Table::LoadErrors;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Reject {
             object_id,
             object,
@@ -53,7 +53,7 @@ impl Row for LoadError<'_> {
         row.bigint(Some(*byte_offset as i64));
         row.text(column.as_ref().map(|column| column.name));
         row.text(column.as_ref().map(|column| column.kind));
-        row.text(value.as_deref());
+        row.excerpt(value.as_deref());
         row.text(Some(&Reject::excerpt(record)));
         row.text(Some(reason));
     }

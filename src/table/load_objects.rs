@@ -9,8 +9,8 @@ pub(super) const LAYOUT: Layout = Layout {
     columns: &[
         Column::new("object_id", Kind::BigInt),
         Column::new("run", Kind::BigInt),
-        Column::new("kind", Kind::Text),
-        Column::new("object", Kind::Text),
+        Column::new("kind", Kind::Word),
+        Column::new("object", Kind::Long),
         Column::new("bytes", Kind::BigInt),
         Column::new("etag", Kind::Text),
         Column::new("records", Kind::BigInt),
@@ -43,7 +43,7 @@ pub(crate) struct LoadObject<'a> {
 impl Row for LoadObject<'_> {
     const TABLE: Table = Table::LoadObjects;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Self {
             object_id,
             run,

@@ -15,6 +15,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::dialect::Dialect;
 use crate::encode::RowWriter;
 
 /// A table of the target.
@@ -123,39 +124,49 @@ impl Column {
     }
 }
 
-/// What a column holds.
+/// What a column holds. How long a text may be depends on the server: PostgreSQL limits none but keys, Redshift counts
+/// bytes, and plans memory for as many as a column may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Int,
     BigInt,
     Double,
     Timestamp,
-    Text,
-    /// Text that an index must be able to hold: at most [`Kind::KEY_BYTES`] bytes.
+    /// One of a few words.
+    Word,
+    /// Text that an index must be able to hold: B-tree entries end at 2,704 bytes; real song and artist ids have 18.
     Key,
+    /// A name, a title, a place.
+    Text,
+    /// Text without a usual length.
+    Long,
 }
 
 impl Kind {
-    /// B-tree entries end at 2,704 bytes; real song and artist ids have 18.
-    pub const KEY_BYTES: usize = 256;
-
     /// The SQL type.
-    pub const fn sql(self) -> &'static str {
-        match self {
-            Self::Int => "INT",
-            Self::BigInt => "BIGINT",
-            Self::Double => "DOUBLE PRECISION",
-            Self::Timestamp => "TIMESTAMP",
-            Self::Text => "TEXT",
-            Self::Key => "VARCHAR(256)",
+    pub const fn sql(self, dialect: Dialect) -> &'static str {
+        match (self, dialect) {
+            (Self::Int, _) => "INT",
+            (Self::BigInt, _) => "BIGINT",
+            (Self::Double, _) => "DOUBLE PRECISION",
+            (Self::Timestamp, _) => "TIMESTAMP",
+            (Self::Key, _) => "VARCHAR(256)",
+            (Self::Word | Self::Text | Self::Long, Dialect::Postgres) => "TEXT",
+            (Self::Word, Dialect::Redshift) => "VARCHAR(64)",
+            (Self::Text, Dialect::Redshift) => "VARCHAR(1024)",
+            (Self::Long, Dialect::Redshift) => "VARCHAR(65535)",
         }
     }
 
     /// How many bytes a text may have.
-    pub const fn max_bytes(self) -> Option<usize> {
-        match self {
-            Self::Key => Some(Self::KEY_BYTES),
-            Self::Int | Self::BigInt | Self::Double | Self::Timestamp | Self::Text => None,
+    pub const fn max_bytes(self, dialect: Dialect) -> Option<usize> {
+        match (self, dialect) {
+            (Self::Int | Self::BigInt | Self::Double | Self::Timestamp, _) => None,
+            (Self::Key, _) => Some(256),
+            (Self::Word | Self::Text | Self::Long, Dialect::Postgres) => None,
+            (Self::Word, Dialect::Redshift) => Some(64),
+            (Self::Text, Dialect::Redshift) => Some(1024),
+            (Self::Long, Dialect::Redshift) => Some(65_535),
         }
     }
 }
@@ -165,5 +176,5 @@ pub(crate) trait Row {
     const TABLE: Table;
 
     /// Writes every column, in the table's order.
-    fn write(&self, row: &mut RowWriter<'_>);
+    fn write(&self, row: &mut impl RowWriter);
 }

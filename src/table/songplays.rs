@@ -10,7 +10,7 @@ pub(super) const LAYOUT: Layout = Layout {
         Column::new("songplay_id", Kind::BigInt),
         Column::new("start_time", Kind::Timestamp),
         Column::new("user_id", Kind::Int),
-        Column::new("level", Kind::Text),
+        Column::new("level", Kind::Word),
         Column::new("song_id", Kind::Key),
         Column::new("artist_id", Kind::Key),
         Column::new("session_id", Kind::Int),
@@ -35,7 +35,7 @@ pub(crate) struct Songplay<'a> {
 impl Row for Songplay<'_> {
     const TABLE: Table = Table::Songplays;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Self {
             songplay_id,
             start_time,

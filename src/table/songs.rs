@@ -27,7 +27,7 @@ pub(crate) struct Song<'a> {
 impl Row for Song<'_> {
     const TABLE: Table = Table::Songs;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Self { song_id, title, artist_id, year, duration } = *self;
         row.text(Some(song_id));
         row.text(Some(title));

@@ -9,16 +9,16 @@ pub(crate) const FIELDS: usize = 18;
 
 const COLUMNS: &[Column; FIELDS + 2] = &[
     Column::new("artist", Kind::Text),
-    Column::new("auth", Kind::Text),
+    Column::new("auth", Kind::Word),
     Column::new("first_name", Kind::Text),
-    Column::new("gender", Kind::Text),
+    Column::new("gender", Kind::Word),
     Column::new("item_in_session", Kind::Int),
     Column::new("last_name", Kind::Text),
     Column::new("length", Kind::Double),
-    Column::new("level", Kind::Text),
+    Column::new("level", Kind::Word),
     Column::new("location", Kind::Text),
-    Column::new("method", Kind::Text),
-    Column::new("page", Kind::Text),
+    Column::new("method", Kind::Word),
+    Column::new("page", Kind::Word),
     Column::new("registration", Kind::BigInt),
     Column::new("session_id", Kind::Int),
     Column::new("song", Kind::Text),
@@ -42,7 +42,7 @@ pub(crate) struct StagedEvent<'a> {
 impl Row for StagedEvent<'_> {
     const TABLE: Table = Table::StagingEvents;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Event {
             artist,
             auth,

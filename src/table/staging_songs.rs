@@ -34,7 +34,7 @@ pub(crate) struct StagedSong<'a> {
 impl Row for StagedSong<'_> {
     const TABLE: Table = Table::StagingSongs;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let SongRecord {
             num_songs,
             artist_id,

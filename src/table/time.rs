@@ -1,5 +1,7 @@
 //! `time`: the moments at which plays start, taken apart.
 
+use std::fmt;
+
 use super::{Column, Kind, Layout, Row, Table};
 use crate::encode::RowWriter;
 
@@ -46,10 +48,22 @@ impl Moment {
     }
 }
 
+/// As SQL writes timestamps, to the millisecond: `2018-11-01 20:57:10.796`.
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Date { year, month, day } = Date::from_days(self.0.div_euclid(DAY_MS));
+        let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+        let ms = self.0.rem_euclid(DAY_MS);
+        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+        let ms = ms % 1000;
+        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03}{era}")
+    }
+}
+
 impl Row for Moment {
     const TABLE: Table = Table::Time;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let days = self.0.div_euclid(DAY_MS);
         let date = Date::from_days(days);
         row.timestamp(*self);
@@ -130,6 +144,20 @@ mod tests {
         for (days, year, month, day, week, expected) in cases {
             assert_eq!(Date::from_days(days), Date { year, month, day }, "{days}");
             assert_eq!((iso_week(days), weekday(days)), (week, expected), "{days}");
+        }
+    }
+
+    #[test]
+    fn moments_are_written_as_sql_has_them() {
+        for (ms, expected) in [
+            (0, "1970-01-01 00:00:00.000"),
+            (1_541_106_106_796, "2018-11-01 21:01:46.796"),
+            (-1, "1969-12-31 23:59:59.999"),
+            (-62_135_596_800_001, "0001-12-31 23:59:59.999 BC"),
+            (Moment::FIRST, "4714-11-24 00:00:00.000 BC"),
+            (Moment::END - 1, "294276-12-31 23:59:59.999"),
+        ] {
+            assert_eq!(Moment::from_unix_ms(ms).unwrap().to_string(), expected);
         }
     }
 

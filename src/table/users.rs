@@ -9,8 +9,8 @@ pub(super) const LAYOUT: Layout = Layout {
         Column::new("user_id", Kind::Int),
         Column::new("first_name", Kind::Text),
         Column::new("last_name", Kind::Text),
-        Column::new("gender", Kind::Text),
-        Column::new("level", Kind::Text),
+        Column::new("gender", Kind::Word),
+        Column::new("level", Kind::Word),
     ],
     key: &["user_id"],
 };
@@ -27,7 +27,7 @@ pub(crate) struct User<'a> {
 impl Row for User<'_> {
     const TABLE: Table = Table::Users;
 
-    fn write(&self, row: &mut RowWriter<'_>) {
+    fn write(&self, row: &mut impl RowWriter) {
         let Self { user_id, first_name, last_name, gender, level } = *self;
         row.int(Some(user_id));
         row.text(first_name);

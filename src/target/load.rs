@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Database;
 use super::postgres::PostgresLoad;
 use crate::config::Config;
-use crate::encode::Rows;
+use crate::encode::{Encoding, Rows};
 use crate::error::{Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Way};
 use crate::report::{Progress, RowCounts};
@@ -73,6 +73,13 @@ impl Load {
         match self {
             Self::Postgres(load) => load.ledger(),
             Self::Nowhere(ledger) => ledger,
+        }
+    }
+
+    /// How its rows are written.
+    pub fn encoding(&self) -> Encoding {
+        match self {
+            Self::Postgres(_) | Self::Nowhere(_) => Encoding::Binary,
         }
     }
 

@@ -430,9 +430,8 @@ impl Change {
     fn images(&self, row: &str) -> String {
         let columns = self.table.columns().iter().map(|column| match column.kind {
             Kind::Double => format!("float8send({row}.{})", column.name),
-            Kind::Int | Kind::BigInt | Kind::Timestamp | Kind::Text | Kind::Key => {
-                format!("{row}.{}", column.name)
-            }
+            Kind::Int | Kind::BigInt | Kind::Timestamp => format!("{row}.{}", column.name),
+            Kind::Word | Kind::Key | Kind::Text | Kind::Long => format!("{row}.{}", column.name),
         });
         columns.collect::<Vec<_>>().join(", ")
     }

@@ -64,7 +64,7 @@ impl Destination {
 pub(super) enum Object {
     File(directory::PartialFile),
     #[cfg(feature = "s3")]
-    Upload(bucket::PartialUpload),
+    Upload(crate::source::ObjectWriter),
 }
 
 impl Object {

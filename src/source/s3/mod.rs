@@ -6,8 +6,10 @@ mod ahead;
 mod body;
 mod failure;
 mod put;
+mod remove;
 mod route;
 mod signature;
+mod writer;
 
 use std::error::Error as StdError;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +19,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{Credentials, StalledStreamProtectionConfig};
+use aws_sdk_s3::config::{
+    Credentials, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use percent_encoding::percent_decode_str;
@@ -27,12 +31,13 @@ use self::ahead::Ahead;
 use self::failure::{Failure, FailureKind};
 use self::route::{Answer, Get, Route, Scout, Span};
 use super::pace::Pace;
-use super::{Entry, Object, Reach, ReadError, S3Options};
+use super::{Encryption, Entry, Object, Reach, ReadError, S3Options};
 use crate::error::{Error, Result};
 use crate::retry::{Attempts, Retry};
 
 pub(crate) use self::ahead::ObjectBody;
-pub(crate) use self::put::Upload;
+use self::put::Upload;
+pub(crate) use self::writer::ObjectWriter;
 
 /// The objects of a bucket whose keys start with a prefix.
 #[derive(Debug)]
@@ -43,6 +48,10 @@ pub(crate) struct Bucket {
     bucket: String,
     prefix: String,
     request_payer: Option<RequestPayer>,
+    encryption: Option<Encryption>,
+    region: Region,
+    /// What requests are signed with, unless they are not.
+    credentials: Option<SharedCredentialsProvider>,
     retry: Retry,
     pace: Pace,
     ahead: Ahead,
@@ -75,6 +84,7 @@ impl Bucket {
             no_sign_request,
             request_payer,
             credentials,
+            encryption,
         } = options.clone();
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(profile) = profile {
@@ -101,7 +111,7 @@ impl Bucket {
         let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
         let route = Arc::default();
         let config = aws_sdk_s3::config::Builder::from(&shared)
-            .region(region)
+            .region(region.clone())
             .force_path_style(path_style)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled())
@@ -113,6 +123,9 @@ impl Bucket {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             request_payer: request_payer.then_some(RequestPayer::Requester),
+            encryption,
+            region,
+            credentials: shared.credentials_provider(),
             retry,
             pace: Pace::new(reach.fetches),
             ahead: Ahead::new(reach.ahead_bytes),
@@ -125,7 +138,12 @@ impl Bucket {
     }
 
     pub async fn list(&self) -> Result<Vec<Entry>> {
-        let place = self.name(&self.prefix);
+        self.list_under(&self.prefix).await
+    }
+
+    /// All objects whose keys start with `prefix`.
+    pub async fn list_under(&self, prefix: &str) -> Result<Vec<Entry>> {
+        let place = self.name(prefix);
         let mut entries = Vec::new();
         let mut next = None;
         loop {
@@ -133,7 +151,7 @@ impl Bucket {
                 .client
                 .list_objects_v2()
                 .bucket(&self.bucket)
-                .prefix(&self.prefix)
+                .prefix(prefix)
                 .set_continuation_token(next.clone())
                 // Keys may hold characters that XML can't.
                 .encoding_type(EncodingType::Url)
@@ -262,6 +280,22 @@ impl Bucket {
             }
             drop(turn);
         }
+    }
+
+    /// The region that the bucket is in, as far as is known.
+    pub fn region(&self) -> &str {
+        self.region.as_ref()
+    }
+
+    /// The keys that requests are signed with now.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        let what = || format!("there are no credentials for {}", self.name(&self.prefix));
+        let help = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile";
+        let Some(provider) = &self.credentials else {
+            return Err(Error::config(what()).with_help(help));
+        };
+        let provided = provider.provide_credentials().await;
+        provided.map_err(|cause| Error::config(what()).because(cause).with_help(help))
     }
 
     pub fn name(&self, key: &str) -> String {

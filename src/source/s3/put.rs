@@ -1,18 +1,19 @@
 //! Putting: how objects come into a bucket, whole or in parts.
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
 use bytes::Bytes;
 
 use super::Bucket;
 use super::failure::Failure;
 use crate::error::{Error, Result};
+use crate::source::Encryption;
 
 /// An object that comes in parts; nobody sees it before it is finished.
 #[derive(Debug, Clone)]
 pub(crate) struct Upload {
-    key: String,
-    id: String,
+    pub(super) key: String,
+    pub(super) id: String,
 }
 
 impl Bucket {
@@ -34,12 +35,15 @@ impl Bucket {
 
     /// Puts a whole object.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        let (sse, key_id) = self.sse();
         let put = || {
             self.client
                 .put_object()
                 .bucket(&self.bucket)
                 .key(key)
                 .body(ByteStream::from(bytes.clone()))
+                .set_server_side_encryption(sse.clone())
+                .set_ssekms_key_id(key_id.clone())
                 .set_request_payer(self.request_payer.clone())
                 .send()
         };
@@ -49,11 +53,14 @@ impl Bucket {
 
     /// Begins an object that comes in parts.
     pub async fn begin_upload(&self, key: &str) -> Result<Upload> {
+        let (sse, key_id) = self.sse();
         let request = self
             .client
             .create_multipart_upload()
             .bucket(&self.bucket)
             .key(key)
+            .set_server_side_encryption(sse)
+            .set_ssekms_key_id(key_id)
             .set_request_payer(self.request_payer.clone());
         let begun = self
             .ask(&mut self.retry.attempts(), || request.clone().send())
@@ -135,6 +142,15 @@ impl Bucket {
                 "parts of {name} are left in the bucket: {}",
                 Failure::of(error).cause()
             );
+        }
+    }
+
+    /// How objects are to be encrypted, and by which key.
+    fn sse(&self) -> (Option<ServerSideEncryption>, Option<String>) {
+        match &self.encryption {
+            None => (None, None),
+            Some(Encryption::Aes256) => (Some(ServerSideEncryption::Aes256), None),
+            Some(Encryption::Kms(key)) => (Some(ServerSideEncryption::AwsKms), key.clone()),
         }
     }
 

@@ -1,0 +1,24 @@
+-- The touched artists as they are now: each as the record tells that knows most of where they are; of several, the one
+-- of the smallest song_id, then the last one.
+CREATE TEMP TABLE fresh_artists AS
+SELECT artist_id, name, location, latitude, longitude
+FROM (
+    SELECT song.artist_id,
+           song.artist_name AS name,
+           song.artist_location AS location,
+           song.artist_latitude AS latitude,
+           song.artist_longitude AS longitude,
+           row_number() OVER (
+               PARTITION BY song.artist_id
+               ORDER BY CASE WHEN song.artist_location <> '' THEN 1 ELSE 0 END
+                        + CASE WHEN song.artist_latitude IS NOT NULL THEN 1 ELSE 0 END
+                        + CASE WHEN song.artist_longitude IS NOT NULL THEN 1 ELSE 0 END DESC,
+                        song.song_id,
+                        place.object DESC,
+                        song.record_no DESC
+           ) AS nth
+    FROM touched_artists
+    JOIN staging_songs AS song ON song.artist_id = touched_artists.artist_id
+    JOIN load_objects AS place ON place.object_id = song.object_id AND place.replaced_by IS NULL
+) AS records
+WHERE nth = 1;
