@@ -10,7 +10,7 @@ use crate::report::Progress;
 use crate::retry::Retry;
 use crate::source::Source;
 use crate::star::Matching;
-use crate::target::Target;
+use crate::target::{S3Stage, Target};
 
 /// Everything [`load`](crate::load) needs to know; nothing is read from the environment.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub source: Source,
     /// The database to load.
     pub target: Target,
+    /// Where rows are staged for Redshift, which reads them from S3; without it they are inserted, which is slow.
+    pub stage: Option<S3Stage>,
     /// The schema that holds all tables; it must be there ([`create`](crate::create) makes it).
     pub schema: String,
     /// How JSON becomes typed records.
@@ -61,6 +63,7 @@ impl Config {
         Self {
             source,
             target,
+            stage: None,
             schema: "public".to_owned(),
             format: Format::default(),
             matching: Matching::default(),

@@ -6,7 +6,8 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::options::{
-    Data, Database, Front, How, Measuring, Records, Retries, Rows, S3, Source, Target, Tuning,
+    Data, Database, Front, How, Measuring, Records, Retries, Rows, S3, Source, Staging, Target,
+    Tuning,
 };
 
 const EXAMPLES: &str = "\
@@ -114,6 +115,8 @@ pub struct Load {
     pub rows: Rows,
     #[command(flatten)]
     pub how: How,
+    #[command(flatten)]
+    pub staging: Staging,
     #[command(flatten)]
     pub retries: Retries,
     #[command(flatten)]

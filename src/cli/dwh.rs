@@ -8,10 +8,11 @@ use sparkload::{Error, Result};
 use super::file::Values;
 
 /// The options that stand for one value each, by section and key.
-const PLAIN: [(&str, &str, &str); 6] = [
+const PLAIN: [(&str, &str, &str); 7] = [
     ("S3", "LOG_DATA", "logs"),
     ("S3", "SONG_DATA", "songs"),
     ("S3", "LOG_JSONPATH", "jsonpaths"),
+    ("IAM_ROLE", "ARN", "iam-role"),
     ("AWS", "REGION", "region"),
     ("AWS", "KEY", "access-key-id"),
     ("AWS", "SECRET", "secret-access-key"),
@@ -109,6 +110,7 @@ DWH_CLUSTER_TYPE=multi-node
             ("logs", "s3://udacity-dend/log_data"),
             ("songs", "s3://udacity-dend/song_data"),
             ("jsonpaths", "s3://udacity-dend/log_json_path.json"),
+            ("iam-role", "arn:aws:iam::123456789012:role/dwhRole"),
             ("region", "us-west-2"),
             ("access-key-id", "AKIDEXAMPLE"),
             (

@@ -94,6 +94,42 @@ pub struct Database {
     /// name, or else the embedded PostgreSQL in ./sparkload.db.
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
+
+    /// What the server is, instead of asking it
+    #[arg(long, value_name = "DIALECT", value_enum, hide_short_help = true)]
+    pub dialect: Option<Dialect>,
+}
+
+/// How rows come into Redshift, which reads them from S3.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Redshift")]
+pub struct Staging {
+    /// Where rows are staged for Redshift's COPY: s3://bucket[/prefix]
+    ///
+    /// The bucket is reached as --region, --profile and the like say, and always with credentials. Without a stage rows
+    /// are inserted by statements, which is slow.
+    #[arg(long, value_name = "PLACE")]
+    pub stage: Option<String>,
+
+    /// The IAM role by which Redshift reads the stage: an ARN, or `default` [default: the keys that write it]
+    #[arg(long, value_name = "ARN")]
+    pub iam_role: Option<String>,
+
+    /// The region of the stage's bucket [default: that of --region]
+    #[arg(long, value_name = "REGION", hide_short_help = true)]
+    pub stage_region: Option<String>,
+
+    /// Leave the staged files of a load that succeeds
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub keep_staged: bool,
+
+    /// How S3 encrypts staged files [default: as the bucket says]
+    #[arg(long, value_name = "METHOD", value_enum, hide_short_help = true)]
+    pub stage_encryption: Option<Encryption>,
+
+    /// The key of the Key Management Service that staged files are encrypted with
+    #[arg(long, value_name = "ID", hide_short_help = true)]
+    pub stage_kms_key: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -307,6 +343,21 @@ pub struct Front {
     /// The settings file [default: ./sparkload.toml or ./dwh.cfg, if one is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    Postgres,
+    Redshift,
+}
+
+/// By the names that S3 has for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Encryption {
+    #[value(name = "AES256")]
+    Aes256,
+    #[value(name = "aws:kms")]
+    Kms,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sparkload::bench::Subject;
 use sparkload::{
-    Compression, Config, Error, Existing, Format, Location, Matching, Phase, Result, Retry,
-    S3Credentials, S3Options, Source,
+    Compression, Config, CopyAccess, Encryption, Error, Existing, Format, Location, Matching,
+    Phase, Result, Retry, S3Credentials, S3Options, S3Stage, Source,
 };
 
 use super::args::{self, Arguments, Command, Output, RowsOutput};
@@ -165,10 +165,13 @@ const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Load {
     fn new(load: args::Load, environment: &Environment) -> Result<Self> {
-        let args::Load { source, s3, target, records, rows, how, retries, tuning, output } = load;
+        let args::Load { source, s3, target, records, rows, how, staging, retries, tuning, output } =
+            load;
         let usual_target = target.database.target.is_none() && target.schema.is_none();
         let Target { database, schema } = Target::new(target, environment)?;
-        let usual = Config::new(self::source(source, s3)?, database);
+        let source = self::source(source, s3)?;
+        let stage = self::stage(staging, &source.s3)?;
+        let usual = Config { stage, ..Config::new(source, database) };
         let (config, jsonpaths) = loading(usual, records, rows, retries, tuning)?;
         let options::How { full_refresh, dry_run, wait } = how;
         let wait = wait.map(|wait| wait.unwrap_or(FOR_EVER));
@@ -300,7 +303,50 @@ fn s3(s3: options::S3) -> Result<S3Options> {
         no_sign_request,
         request_payer,
         credentials,
+        encryption: None,
     })
+}
+
+/// Where rows are staged for Redshift, in a bucket that is reached as the source's is.
+fn stage(staging: options::Staging, source: &S3Options) -> Result<Option<S3Stage>> {
+    let options::Staging {
+        stage,
+        iam_role,
+        stage_region,
+        keep_staged,
+        stage_encryption,
+        stage_kms_key,
+    } = staging;
+    let Some(stage) = stage else { return Ok(None) };
+    let location: Location = stage.parse()?;
+    if matches!(location, Location::Directory(_)) {
+        return Err(Error::config(format!("the stage is no place in a bucket: {location}"))
+            .with_help("give --stage s3://bucket[/prefix]"));
+    }
+    let encryption = match (stage_encryption, stage_kms_key) {
+        (None, None) => None,
+        (Some(options::Encryption::Aes256), None) => Some(Encryption::Aes256),
+        (Some(options::Encryption::Kms) | None, key) => Some(Encryption::Kms(key)),
+        (Some(options::Encryption::Aes256), Some(_)) => {
+            return Err(Error::config(
+                "staged files can't be encrypted with AES256 and a key of KMS",
+            )
+            .with_help("leave one of --stage-encryption and --stage-kms-key out"));
+        }
+    };
+    let s3 = S3Options {
+        region: stage_region.or_else(|| source.region.clone()),
+        no_sign_request: false,
+        request_payer: false,
+        encryption,
+        ..source.clone()
+    };
+    let access = match iam_role.as_deref() {
+        None => CopyAccess::Keys,
+        Some("default") => CopyAccess::DefaultRole,
+        Some(arn) => CopyAccess::Role(arn.to_owned()),
+    };
+    Ok(Some(S3Stage { location, s3, access, keep: keep_staged }))
 }
 
 fn retry(retries: options::Retries) -> Retry {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sparkload::{Defaults, Error, Result, Server};
+use sparkload::{Defaults, Dialect, Error, Result, Server};
 
 use super::layers::Environment;
 use super::options;
@@ -50,12 +50,17 @@ pub fn named(
     environment: &Environment,
 ) -> Result<Option<sparkload::Target>> {
     let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
+    let options::Database { target, dialect } = database;
     let server = |conninfo: &str| {
         let server = Server::parse(conninfo, &defaults(environment))?;
+        let server = match dialect {
+            None => server,
+            Some(options::Dialect::Postgres) => server.with_dialect(Dialect::Postgres),
+            Some(options::Dialect::Redshift) => server.with_dialect(Dialect::Redshift),
+        };
         Ok(Some(sparkload::Target::Postgres(server)))
     };
     let embedded = |path: &str| Ok(Some(sparkload::Target::Embedded(PathBuf::from(path))));
-    let options::Database { target } = database;
     let Some(target) = target else {
         if is_set("PGSERVICE") {
             return Err(Error::config("PGSERVICE is set, and sparkload reads no service files")

@@ -6,12 +6,12 @@ use super::Generated;
 use super::changes::Changes;
 use super::event::{Events, Sort};
 use super::listening::Listening;
-use super::packing::pack;
 use super::popularity::Popularity;
 use super::random::Share;
 use super::settings::Generate;
 use super::song::{SONGS_PER_FOLDER, Songs};
 use crate::decode::Compression;
+use crate::packing::pack;
 use crate::table::time::Date;
 
 /// Logs are made in blocks of so many events, about 1 MB: small enough that all threads have work in any day and that

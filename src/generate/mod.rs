@@ -11,7 +11,6 @@ mod data;
 mod destination;
 mod event;
 mod listening;
-mod packing;
 mod page;
 mod popularity;
 mod random;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::reading::WasRead;
 use crate::config::Config;
@@ -140,7 +140,7 @@ impl Books {
             filtered,
             rejected,
             staged,
-            loaded_at: now(),
+            loaded_at: Moment::at(SystemTime::now()),
         }
     }
 
@@ -253,12 +253,6 @@ impl Closed {
 fn unbalanced(object: &str, amounts: Amounts) -> Error {
     Error::data(format!("the books of {object} don't balance: {amounts:?}"))
         .with_help("nothing was published; please report this")
-}
-
-/// The time of day, as far as it can be stored.
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment::from_unix_ms(since.as_millis() as i64).unwrap_or_default()
 }
 
 fn write_line(file: &mut impl Write, reject: &Reject) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! `time`: the moments at which plays start, taken apart.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Column, Kind, Layout, Row, Table};
 use crate::encode::RowWriter;
@@ -36,6 +37,12 @@ impl Moment {
     /// The moment `ms` milliseconds after 1970-01-01 UTC; `None` outside of PostgreSQL's range.
     pub fn from_unix_ms(ms: i64) -> Option<Self> {
         (Self::FIRST..Self::END).contains(&ms).then_some(Self(ms))
+    }
+
+    /// A time of day, as far as it can be stored.
+    pub fn at(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_unix_ms(since.as_millis() as i64).unwrap_or_default()
     }
 
     pub fn unix_ms(self) -> i64 {

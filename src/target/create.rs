@@ -5,8 +5,10 @@ use tokio_postgres::Transaction;
 use super::lock::{self, Patience};
 use super::postgres::{KEYS, check_schema_name};
 use super::publish::{INDEXES, Moved, begin, build_missing_indexes, move_missing, qualified};
-use super::{Database, Target, failed, leftover, quoted, shape};
+use super::{Database, Target, failed, leftover, quoted, redshift, shape};
+use crate::dialect::Dialect;
 use crate::error::Result;
+use crate::retry::Retry;
 use crate::table::Table;
 
 /// What [`create`] does with tables that are there already.
@@ -29,6 +31,9 @@ pub enum Existing {
 pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
     check_schema_name(schema)?;
     let database = Database::open(target).await?;
+    if database.dialect(Retry::default()).await? == Dialect::Redshift {
+        return redshift::create(&database, schema, existing).await;
+    }
     let mut client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);

@@ -1,14 +1,19 @@
 //! An opened target: a server, or the embedded PostgreSQL for as long as it is needed.
 
+use std::error::Error as _;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio_postgres::error::DbError;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::Target;
 #[cfg(feature = "embedded")]
 use super::embedded::Engine;
 use super::server::Server;
-use crate::error::Result;
+use super::{Target, failed};
+use crate::dialect::Dialect;
+use crate::error::{Error, Remedy, Result};
+use crate::retry::Retry;
 
 /// Few enough to leave others theirs of the server's `max_connections` (100 by default).
 const CONNECTIONS: usize = 4;
@@ -16,9 +21,20 @@ const CONNECTIONS: usize = 4;
 /// Gives out connections to a target; dropping it stops the embedded PostgreSQL.
 #[derive(Debug)]
 pub(crate) enum Database {
-    Server(Server),
+    /// A server, and a connection to it that nobody uses yet.
+    Server(Server, Spare),
     #[cfg(feature = "embedded")]
     Embedded(Engine),
+}
+
+/// The connection that a server's dialect was asked over.
+#[derive(Debug, Default)]
+pub(crate) struct Spare(Mutex<Option<Client>>);
+
+impl Spare {
+    fn slot(&self) -> MutexGuard<'_, Option<Client>> {
+        self.0.lock().expect("nothing panics while it holds the lock")
+    }
 }
 
 impl Database {
@@ -40,7 +56,7 @@ impl Database {
         #[cfg(not(feature = "embedded"))]
         let _ = wait;
         match target {
-            Target::Postgres(server) => Ok(Self::Server(server.clone())),
+            Target::Postgres(server) => Ok(Self::Server(server.clone(), Spare::default())),
             #[cfg(feature = "embedded")]
             Target::Embedded(path) => Ok(Self::Embedded(Engine::start(path, wait).await?)),
             #[cfg(not(feature = "embedded"))]
@@ -59,26 +75,89 @@ impl Database {
     /// Those of [`Server::connect`]; with the embedded database, another one is open.
     pub(crate) async fn connect(&self) -> Result<Client> {
         match self {
-            Self::Server(server) => server.connect().await,
+            Self::Server(server, spare) => {
+                let asked = spare.slot().take().filter(|client| !client.is_closed());
+                match asked {
+                    Some(client) => Ok(client),
+                    None => server.connect().await,
+                }
+            }
             #[cfg(feature = "embedded")]
             Self::Embedded(engine) => engine.connect().await,
+        }
+    }
+
+    /// The dialect that it speaks: a server is asked, unless its settings tell. The connection that takes is the first
+    /// one to be given out.
+    ///
+    /// # Errors
+    ///
+    /// The server can't be reached.
+    pub(crate) async fn dialect(&self, retry: Retry) -> Result<Dialect> {
+        let (server, spare) = match self {
+            Self::Server(server, spare) => (server, spare),
+            #[cfg(feature = "embedded")]
+            Self::Embedded(_) => return Ok(Dialect::Postgres),
+        };
+        if let Some(dialect) = server.dialect() {
+            return Ok(dialect);
+        }
+        let mut attempts = retry.attempts();
+        loop {
+            let error = match ask(server).await {
+                Ok((dialect, client)) => {
+                    *spare.slot() = Some(client);
+                    return Ok(dialect);
+                }
+                Err(error) => error,
+            };
+            // One that is not reached at all is more likely a wrong setting than a server that restarts.
+            let is_busy = error.remedy() == Remedy::TryAgain && is_answer(&error);
+            if !is_busy || !attempts.again().await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Names it apart from others, whoever logs in.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::Server(server, _) => server.place(),
+            #[cfg(feature = "embedded")]
+            Self::Embedded(engine) => engine.to_string(),
         }
     }
 
     /// Says how many connections to use at once, given how many are `wanted`.
     pub(crate) fn connections(&self, wanted: Option<usize>) -> usize {
         match self {
-            Self::Server(_) => wanted.unwrap_or(CONNECTIONS).max(1),
+            Self::Server(..) => wanted.unwrap_or(CONNECTIONS).max(1),
             #[cfg(feature = "embedded")]
             Self::Embedded(_) => 1,
         }
     }
 }
 
+async fn ask(server: &Server) -> Result<(Dialect, Client)> {
+    let client = server.connect().await?;
+    let what = |cause| failed(format!("can't ask {server} what it is"), cause);
+    let answer = client.simple_query("SELECT version()").await.map_err(what)?;
+    let version = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok((Dialect::of(version.unwrap_or_default()), client))
+}
+
+/// Whether the server itself has refused a connection: it is there, and the address is right.
+pub(super) fn is_answer(error: &Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<DbError>())
+}
+
 impl std::fmt::Display for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Server(server) => server.fmt(f),
+            Self::Server(server, _) => server.fmt(f),
             #[cfg(feature = "embedded")]
             Self::Embedded(engine) => engine.fmt(f),
         }

@@ -7,7 +7,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Database;
 use super::postgres::PostgresLoad;
+use super::redshift::RedshiftLoad;
 use crate::config::Config;
+use crate::dialect::Dialect;
 use crate::encode::{Encoding, Rows};
 use crate::error::{Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Way};
@@ -24,6 +26,8 @@ pub(crate) struct Part {
 pub(crate) enum Load {
     /// Into PostgreSQL.
     Postgres(Box<PostgresLoad>),
+    /// Into Redshift.
+    Redshift(Box<RedshiftLoad>),
     /// Nowhere: rows are counted and forgotten.
     Nowhere(Ledger),
 }
@@ -52,8 +56,12 @@ impl Load {
             return Ok(Self::Nowhere(Ledger::default()));
         }
         let database = Database::open_within(&config.target, config.wait).await?;
-        let load = PostgresLoad::new(database, config)?;
-        Ok(Self::Postgres(Box::new(load)))
+        Ok(match database.dialect(config.retry).await? {
+            Dialect::Postgres => Self::Postgres(Box::new(PostgresLoad::new(database, config)?)),
+            Dialect::Redshift => {
+                Self::Redshift(Box::new(RedshiftLoad::new(database, config).await?))
+            }
+        })
     }
 
     /// Begins the load; waits up to `wait` for another one of the same schema to end.
@@ -64,6 +72,7 @@ impl Load {
     pub async fn begin(&mut self, wait: Option<Duration>) -> Result<()> {
         match self {
             Self::Postgres(load) => load.begin(wait).await,
+            Self::Redshift(load) => load.begin(wait).await,
             Self::Nowhere(_) => Ok(()),
         }
     }
@@ -72,6 +81,7 @@ impl Load {
     pub fn ledger(&self) -> &Ledger {
         match self {
             Self::Postgres(load) => load.ledger(),
+            Self::Redshift(load) => load.ledger(),
             Self::Nowhere(ledger) => ledger,
         }
     }
@@ -80,6 +90,7 @@ impl Load {
     pub fn encoding(&self) -> Encoding {
         match self {
             Self::Postgres(_) | Self::Nowhere(_) => Encoding::Binary,
+            Self::Redshift(load) => load.encoding(),
         }
     }
 
@@ -87,7 +98,7 @@ impl Load {
     pub async fn keep(&self, plan: &Plan) -> Result<()> {
         match self {
             Self::Postgres(load) => load.keep(plan).await,
-            Self::Nowhere(_) => Ok(()),
+            Self::Redshift(_) | Self::Nowhere(_) => Ok(()),
         }
     }
 
@@ -99,6 +110,7 @@ impl Load {
     ) -> Result<RowCounts> {
         match self {
             Self::Postgres(load) => load.write(parts, progress).await,
+            Self::Redshift(load) => load.write(parts, progress).await,
             Self::Nowhere(_) => {
                 let mut forgotten = RowCounts::default();
                 while let Ok(Part { rows, .. }) = parts.recv().await {
@@ -114,7 +126,7 @@ impl Load {
     pub async fn complete(&self, way: Way, tables: &[Table]) -> Result<()> {
         match self {
             Self::Postgres(load) => load.complete(way, tables).await,
-            Self::Nowhere(_) => Ok(()),
+            Self::Redshift(_) | Self::Nowhere(_) => Ok(()),
         }
     }
 
@@ -122,7 +134,7 @@ impl Load {
     pub async fn make_star(&self, way: Way) -> Result<()> {
         match self {
             Self::Postgres(load) => load.make_star(way).await,
-            Self::Nowhere(_) => Ok(()),
+            Self::Redshift(_) | Self::Nowhere(_) => Ok(()),
         }
     }
 
@@ -130,6 +142,7 @@ impl Load {
     pub async fn publish(&self, run: &Run, written: RowCounts) -> Result<Published> {
         match self {
             Self::Postgres(load) => load.publish(run, written).await,
+            Self::Redshift(load) => load.publish(run).await,
             Self::Nowhere(_) => Ok(Published { tables: written.tables(), amounts: run.amounts }),
         }
     }
@@ -138,6 +151,7 @@ impl Load {
     pub async fn end(self) {
         match self {
             Self::Postgres(load) => load.end().await,
+            Self::Redshift(load) => load.end().await,
             Self::Nowhere(_) => {}
         }
     }
@@ -146,6 +160,7 @@ impl Load {
     pub async fn give_up(self, remedy: Remedy) -> Discarded {
         match self {
             Self::Postgres(load) => load.give_up(remedy).await,
+            Self::Redshift(load) => load.discard().await,
             Self::Nowhere(_) => Discarded::Cleared,
         }
     }
@@ -154,6 +169,7 @@ impl Load {
     pub async fn discard(self) -> Discarded {
         match self {
             Self::Postgres(load) => load.discard().await,
+            Self::Redshift(load) => load.discard().await,
             Self::Nowhere(_) => Discarded::Cleared,
         }
     }

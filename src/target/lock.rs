@@ -42,6 +42,11 @@ impl Patience {
         Self { until: wait.map(until), told: false }
     }
 
+    /// As long as a load that has lost its lock tries to get it back.
+    pub fn short() -> Self {
+        Self::new(Some(RETAKE))
+    }
+
     /// Waits a moment.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod merge;
 mod passfile;
 mod postgres;
 mod publish;
+mod redshift;
 #[cfg(feature = "bench")]
 pub(crate) mod scratch;
 mod server;
@@ -33,6 +34,7 @@ pub(crate) use load::{Discarded, Load, Part};
 pub use server::{Defaults, Server};
 
 use crate::error::{Error, Remedy};
+use crate::source::{Location, S3Options};
 
 /// The database to load.
 #[derive(Debug, Clone)]
@@ -50,6 +52,30 @@ impl fmt::Display for Target {
             Self::Embedded(path) => write!(f, "{}", path.display()),
         }
     }
+}
+
+/// Where rows are staged for a server that reads them from S3.
+#[derive(Debug, Clone)]
+pub struct S3Stage {
+    /// A place in a bucket: `s3://bucket[/prefix]`.
+    pub location: Location,
+    /// How to reach the bucket.
+    pub s3: S3Options,
+    /// How the server reaches it.
+    pub access: CopyAccess,
+    /// Leaves the files of a load that was published.
+    pub keep: bool,
+}
+
+/// By what right Redshift reads the staged files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyAccess {
+    /// By this IAM role, which the cluster may take on.
+    Role(String),
+    /// By the cluster's default role.
+    DefaultRole,
+    /// By the keys that the files are written with.
+    Keys,
 }
 
 /// `name` as an SQL identifier.
@@ -148,7 +174,8 @@ fn help(code: &str) -> Option<&'static str> {
 pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
     match cause.code().map(SqlState::code) {
         Some(code) => {
-            code.starts_with("08")
+            is_redshift_conflict(cause)
+                || code.starts_with("08")
                 || matches!(
                     code,
                     "40001" | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05"
@@ -156,6 +183,15 @@ pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
         }
         None => cause.is_closed() || is_broken_line(cause),
     }
+}
+
+/// Whether transactions of Redshift's got into each other's way: it says so by a number of its own, not by SQLSTATE.
+fn is_redshift_conflict(cause: &tokio_postgres::Error) -> bool {
+    cause.as_db_error().is_some_and(|reply| {
+        let detail = reply.detail().unwrap_or_default();
+        reply.message().trim().starts_with("1023")
+            || detail.contains("Serializable isolation violation")
+    })
 }
 
 /// Whether bytes could not be sent or received, and not for what TLS has against them.

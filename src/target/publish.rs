@@ -31,7 +31,7 @@ pub(super) struct Publication<'a> {
 pub(super) const INDEXES: &str = include_str!("../sql/indexes.sql");
 
 /// The tables that hold what the source says; the others are the ledger.
-const CONTENT: [Table; 8] = [
+pub(super) const CONTENT: [Table; 8] = [
     Table::Artists,
     Table::Songs,
     Table::Users,

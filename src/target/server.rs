@@ -15,6 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use self::conninfo::Parameters;
 pub use self::defaults::Defaults;
 use super::tls::{self, Identity, Roots, SslMode};
+use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 
 /// libpq waits for ever; a load that nobody watches should fail while someone still remembers it.
@@ -63,6 +64,7 @@ pub struct Server {
     /// `None` with `sslmode=disable`.
     tls: Option<MakeRustlsConnect>,
     timeout: Option<Duration>,
+    dialect: Option<Dialect>,
 }
 
 /// One place to find the server at.
@@ -150,7 +152,23 @@ impl Server {
             sslmode,
             tls: tls::connector(sslmode, roots.as_ref(), identity.as_ref(), direct)?,
             timeout,
+            dialect: None,
         })
+    }
+
+    /// Takes the server for one of this dialect, which otherwise it is asked for.
+    pub fn with_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect: Some(dialect), ..self }
+    }
+
+    pub(crate) fn dialect(&self) -> Option<Dialect> {
+        self.dialect
+    }
+
+    /// Names the database apart from others, whoever logs in.
+    pub(crate) fn place(&self) -> String {
+        let addresses: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
+        format!("{}/{}", addresses.join(","), self.dbname)
     }
 }
 

@@ -13,8 +13,9 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::SqlState;
 
+use super::database::is_answer;
 use super::{Database, failed, lock, quoted};
 use crate::error::{Error, Remedy, Result};
 use crate::retry::{Attempts, Retry};
@@ -318,9 +319,4 @@ pub(super) async fn end_processes(client: &Client, processes: &[Process]) -> Res
         sleep(Duration::from_millis(10)).await;
     }
     Ok(())
-}
-
-/// Whether the server itself has refused a connection: it is there, and the address is right.
-fn is_answer(error: &Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<DbError>())
 }

@@ -64,6 +64,11 @@ impl ObjectWriter {
         self.or_abort(outcome).await
     }
 
+    /// Lets go of what has come.
+    pub async fn abandon(mut self) {
+        self.abort().await;
+    }
+
     /// Sends what has come, and waits if too many parts are out.
     async fn put_part(&mut self) -> Result<()> {
         let upload = match &self.upload {
@@ -104,12 +109,16 @@ impl ObjectWriter {
 
     /// Lets go of the parts that are there when the object can't be finished.
     async fn or_abort(&mut self, outcome: Result<()>) -> Result<()> {
-        if outcome.is_err()
-            && let Some(upload) = self.upload.take()
-        {
+        if outcome.is_err() {
+            self.abort().await;
+        }
+        outcome
+    }
+
+    async fn abort(&mut self) {
+        if let Some(upload) = self.upload.take() {
             self.parts.shutdown().await;
             self.bucket.abort_upload(&upload).await;
         }
-        outcome
     }
 }

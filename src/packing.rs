@@ -1,4 +1,5 @@
-//! Packing: pieces of objects are compressed each by itself, since members one after the other are one object.
+//! Packing: objects are compressed piece by piece, each by itself, since members one after the other are one object, or
+//! as one stream.
 
 use std::io;
 
@@ -9,7 +10,7 @@ use compression_codecs::{BzEncoder, EncodeV2, ZstdEncoder};
 use crate::decode::Compression;
 
 /// Compresses all of `plain` behind what is in `out`.
-pub(super) fn pack(compression: Compression, plain: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn pack(compression: Compression, plain: &[u8], out: &mut Vec<u8>) {
     match compression {
         Compression::Plain => out.extend_from_slice(plain),
         Compression::Gzip => gzip(plain, out),
@@ -31,24 +32,52 @@ fn gzip(plain: &[u8], out: &mut Vec<u8>) {
 }
 
 fn encode(encoder: &mut dyn EncodeV2, plain: &[u8], out: &mut Vec<u8>) {
-    const ROOM: usize = 64 << 10;
+    push(encoder, plain, out);
+    end(encoder, out);
+}
+
+/// Compresses `plain` as the next piece of what `encoder` has begun; some of it may come with later pieces.
+#[cfg(feature = "s3")]
+pub(crate) fn pack_into(encoder: &mut ZstdEncoder, plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    push(encoder, plain, &mut out);
+    out
+}
+
+/// What is left to come of what `encoder` has begun.
+#[cfg(feature = "s3")]
+pub(crate) fn finish(encoder: &mut ZstdEncoder) -> Vec<u8> {
+    let mut out = Vec::new();
+    end(encoder, &mut out);
+    out
+}
+
+fn push(encoder: &mut dyn EncodeV2, plain: &[u8], out: &mut Vec<u8>) {
     let mut source = PartialBuffer::new(plain);
-    let mut more = |step: &mut dyn FnMut(&mut WriteBuffer<'_>) -> io::Result<bool>| loop {
+    step(out, |sink| {
+        encoder.encode(&mut source, sink)?;
+        Ok(source.unwritten().is_empty())
+    });
+}
+
+fn end(encoder: &mut dyn EncodeV2, out: &mut Vec<u8>) {
+    step(out, |sink| encoder.finish(sink));
+}
+
+/// Makes room in `out` for what `more` gives, until it is done.
+fn step(out: &mut Vec<u8>, mut more: impl FnMut(&mut WriteBuffer<'_>) -> io::Result<bool>) {
+    const ROOM: usize = 64 << 10;
+    loop {
         let filled = out.len();
         out.resize(filled + ROOM, 0);
         let mut sink = WriteBuffer::new_initialized(&mut out[filled..]);
-        let done = step(&mut sink).expect("compressing into memory does not fail");
+        let done = more(&mut sink).expect("compressing into memory does not fail");
         let written = sink.written_len();
         out.truncate(filled + written);
         if done {
             break;
         }
-    };
-    more(&mut |sink| {
-        encoder.encode(&mut source, sink)?;
-        Ok(source.unwritten().is_empty())
-    });
-    more(&mut |sink| encoder.finish(sink));
+    }
 }
 
 #[cfg(test)]

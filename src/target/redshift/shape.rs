@@ -1,0 +1,153 @@
+//! The shape of tables that are there: a load goes into none that differ from its own.
+
+use tokio_postgres::Client;
+
+use super::sql::{self, literal};
+use crate::dialect::Dialect;
+use crate::error::{Error, Result};
+use crate::table::{Column, Table};
+
+/// The tables of `schema` that are there.
+pub(super) async fn present(client: &Client, schema: &str) -> Result<Vec<Table>> {
+    let what = format!("can't look at the tables of the schema {schema}");
+    let query = format!(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = {}",
+        literal(schema)
+    );
+    let rows = sql::rows(client, &what, &query).await?;
+    let is_there = |table: &Table| rows.iter().any(|row| row.get(0) == Some(table.name()));
+    Ok(Table::ALL.into_iter().filter(is_there).collect())
+}
+
+/// Compares the tables of `schema`, as far as they are there, with what they should be.
+///
+/// # Errors
+///
+/// They differ; the error lists how.
+pub(super) async fn check(client: &Client, schema: &str) -> Result<()> {
+    let what = format!("can't look at the tables of the schema {schema}");
+    let query = format!(
+        "SELECT table_name, column_name, data_type, character_maximum_length
+         FROM information_schema.columns
+         WHERE table_schema = {}
+         ORDER BY table_name, ordinal_position",
+        literal(schema)
+    );
+    let rows = sql::rows(client, &what, &query).await?;
+    let mut differences = Vec::new();
+    for table in present(client, schema).await? {
+        let found: Vec<(&str, String)> = rows
+            .iter()
+            .filter(|row| row.get(0) == Some(table.name()))
+            .map(|row| (row.get(1).unwrap_or_default(), sql_type(row.get(2), row.get(3))))
+            .collect();
+        differences.extend(compare(table, &found));
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::target(format!("tables in the schema {schema} are not those of sparkload"))
+        .because(differences.join("\n"))
+        .with_help(
+            "change the tables back, name another schema, or make them anew by `sparkload create --drop`",
+        ))
+}
+
+/// How the columns that were `found` differ from those of `table`.
+fn compare(table: Table, found: &[(&str, String)]) -> Vec<String> {
+    let mut differences = Vec::new();
+    for Column { name, kind } in table.columns() {
+        let expected = kind.sql(Dialect::Redshift);
+        match found.iter().find(|(found, _)| found == name) {
+            None => differences.push(format!("{table} lacks {name} {expected}")),
+            Some((_, found)) if found != expected => {
+                differences.push(format!("{table}.{name} is {found} instead of {expected}"));
+            }
+            Some(_) => {}
+        }
+    }
+    let is_known = |name: &str| table.columns().iter().any(|column| column.name == name);
+    for (name, kind) in found.iter().filter(|(name, _)| !is_known(name)) {
+        differences.push(format!("{table} has {name} {kind} besides"));
+    }
+    differences
+}
+
+/// A type as this program writes it.
+fn sql_type(name: Option<&str>, length: Option<&str>) -> String {
+    match (name.unwrap_or_default(), length) {
+        ("character varying", Some(length)) => format!("VARCHAR({length})"),
+        ("integer", _) => "INT".to_owned(),
+        ("timestamp without time zone", _) => "TIMESTAMP".to_owned(),
+        (other, _) => other.to_uppercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_difference_is_named() {
+        let columns = |types: &[(&'static str, &str)]| -> Vec<(&str, String)> {
+            types.iter().map(|(name, kind)| (*name, (*kind).to_owned())).collect()
+        };
+        let same = columns(&[
+            ("user_id", "INT"),
+            ("first_name", "VARCHAR(1024)"),
+            ("last_name", "VARCHAR(1024)"),
+            ("gender", "VARCHAR(64)"),
+            ("level", "VARCHAR(64)"),
+        ]);
+        assert_eq!(compare(Table::Users, &same), [""; 0]);
+        let other = columns(&[
+            ("user_id", "BIGINT"),
+            ("first_name", "VARCHAR(1024)"),
+            ("gender", "VARCHAR(64)"),
+            ("level", "VARCHAR(64)"),
+            ("age", "INT"),
+        ]);
+        assert_eq!(
+            compare(Table::Users, &other),
+            [
+                "users.user_id is BIGINT instead of INT",
+                "users lacks last_name VARCHAR(1024)",
+                "users has age INT besides",
+            ]
+        );
+        assert_eq!(sql_type(Some("character varying"), Some("64")), "VARCHAR(64)");
+        assert_eq!(sql_type(Some("double precision"), None), "DOUBLE PRECISION");
+    }
+
+    /// The statement that makes each table says what the encoders write.
+    #[test]
+    fn the_tables_have_the_columns_that_are_written() {
+        let statements = super::super::publish::TABLES;
+        for table in Table::ALL {
+            let (_, rest) = statements
+                .split_once(&format!("EXISTS {table} ("))
+                .or_else(|| statements.split_once(&format!("EXISTS \"{table}\" (")))
+                .unwrap();
+            let (body, _) = rest.split_once("\n)").unwrap();
+            let column = |line: &str| {
+                let line = line.trim().replace('"', "");
+                let (name, rest) = line.split_once(' ')?;
+                let end = [" NOT NULL", " ENCODE", ","]
+                    .into_iter()
+                    .filter_map(|end| rest.find(end))
+                    .min();
+                (name.chars().all(|it| it.is_ascii_lowercase() || it == '_'))
+                    .then(|| (name.to_owned(), rest[..end.unwrap_or(rest.len())].to_owned()))
+            };
+            let found: Vec<_> = body.lines().filter_map(column).collect();
+            let expected: Vec<_> = table
+                .columns()
+                .iter()
+                .map(|Column { name, kind }| {
+                    ((*name).to_owned(), kind.sql(Dialect::Redshift).to_owned())
+                })
+                .collect();
+            assert_eq!(found, expected, "{table}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Asking Redshift: by the simple query protocol, in which it differs least from PostgreSQL.
+
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+
+use super::shape;
+use crate::error::Result;
+use crate::ledger::{Amounts, Ledger, Run, Version};
+use crate::source::Kind;
+use crate::table::Table;
+use crate::target::failed;
+
+/// Runs statements; `what` says what fails with them.
+pub(super) async fn run(client: &Client, what: &str, statements: &str) -> Result<()> {
+    client.batch_execute(statements).await.map_err(|cause| failed(what, cause))
+}
+
+/// `text` as a literal, in which a backslash begins an escape.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// The rows that a query gives.
+pub(super) async fn rows(client: &Client, what: &str, query: &str) -> Result<Vec<SimpleQueryRow>> {
+    let messages = client.simple_query(query).await.map_err(|cause| failed(what, cause))?;
+    let row = |message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    };
+    Ok(messages.into_iter().filter_map(row).collect())
+}
+
+/// The numbers in the first row that a query gives; what is NULL counts as 0.
+pub(super) async fn numbers<const N: usize>(
+    client: &Client,
+    what: &str,
+    query: &str,
+) -> Result<[u64; N]> {
+    let rows = rows(client, what, query).await?;
+    Ok(std::array::from_fn(|column| rows.first().map_or(0, |row| number(row, column) as u64)))
+}
+
+fn number(row: &SimpleQueryRow, column: usize) -> i64 {
+    row.get(column).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Reads the ledger of `schema`, which is the first one in the search path.
+pub(super) async fn ledger(client: &Client, schema: &str) -> Result<Ledger> {
+    let what = format!("can't read the ledger of the schema {schema}");
+    let mut ledger = Ledger { next_run: 1, next_object: 1, ..Ledger::default() };
+    let present = shape::present(client, schema).await?;
+    if present.contains(&Table::LoadRuns) {
+        let [last] = numbers(client, &what, "SELECT max(run) FROM load_runs").await?;
+        ledger.next_run = last as i64 + 1;
+    }
+    if present.contains(&Table::LoadObjects) {
+        let [last] = numbers(client, &what, "SELECT max(object_id) FROM load_objects").await?;
+        ledger.next_object = last as i64 + 1;
+    }
+    // Where a table is missing the others tell half of the story.
+    if present.len() == Table::ALL.len() {
+        let settings = "SELECT settings FROM load_runs ORDER BY run DESC LIMIT 1";
+        let settings = rows(client, &what, settings).await?;
+        ledger.settings = settings.first().and_then(|row| row.get(0)).map(str::to_owned);
+        let loaded = rows(client, &what, include_str!("../../sql/ledger.sql")).await?;
+        ledger.loaded = loaded.iter().filter_map(version).collect();
+    }
+    Ok(ledger)
+}
+
+fn version(row: &SimpleQueryRow) -> Option<((Kind, String), Version)> {
+    let kind =
+        [Kind::Logs, Kind::Songs].into_iter().find(|kind| Some(kind.name()) == row.get(1))?;
+    let version = Version {
+        object_id: number(row, 0),
+        bytes: number(row, 3) as u64,
+        etag: row.get(4)?.to_owned(),
+        amounts: amounts([5, 6, 7, 8, 9].map(|column| number(row, column) as u64)),
+    };
+    Some(((kind, row.get(2)?.to_owned()), version))
+}
+
+/// Amounts from their numbers, in the order of the ledger's columns.
+pub(super) fn amounts([records, taken, filtered, rejected, staged]: [u64; 5]) -> Amounts {
+    Amounts { records, taken, filtered, rejected, staged }
+}
+
+/// Whether the run was published, asked when the answer to its COMMIT was lost.
+pub(super) async fn has(client: &Client, run: &Run) -> Result<bool> {
+    const WHAT: &str = "can't see in load_runs whether the load was published";
+    let is_there = "SELECT count(*) FROM information_schema.tables
+                    WHERE table_schema = current_schema() AND table_name = 'load_runs'";
+    let [tables] = numbers(client, WHAT, is_there).await?;
+    if tables == 0 {
+        return Ok(false);
+    }
+    let (number, token) = (run.number, literal(&run.token));
+    let query = format!("SELECT count(*) FROM load_runs WHERE run = {number} AND token = {token}");
+    let [found] = numbers(client, WHAT, &query).await?;
+    Ok(found > 0)
+}
