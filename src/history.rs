@@ -1,10 +1,10 @@
 //! The history: the loads that were published, and what each of them has loaded.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::{Error, Result};
 use crate::query::{connect_to_schema, refused};
@@ -84,7 +84,7 @@ pub struct PastObject {
 ///
 /// The target can't be reached, or has no history.
 pub async fn history(target: &Target, schema: &str) -> Result<Vec<PastLoad>> {
-    ask(target, schema, include_str!("sql/history.sql"), &[]).await
+    ask(target, schema, include_str!("sql/history.sql"), PastLoad::read).await
 }
 
 /// The objects that the load `run` of `schema` has loaded, in the order of their names.
@@ -93,26 +93,88 @@ pub async fn history(target: &Target, schema: &str) -> Result<Vec<PastLoad>> {
 ///
 /// The target can't be reached, or has no history, or there is no such run.
 pub async fn history_of(target: &Target, schema: &str, run: i64) -> Result<Vec<PastObject>> {
-    let objects = ask(target, schema, include_str!("sql/history_of.sql"), &[&run]).await?;
+    let query = include_str!("sql/history_of.sql").replace("$1", &run.to_string());
+    let mut objects = ask(target, schema, &query, PastObject::read).await?;
     if objects.is_empty() && history(target, schema).await?.iter().all(|past| past.run != run) {
         let what = format!("schema {schema} has no run {run}");
         return Err(Error::config(what).with_help("see `sparkload history` for those that it has"));
     }
+    // A server may sort by another collation than that of bytes.
+    objects.sort_by(|a, b| (&a.kind, &a.object).cmp(&(&b.kind, &b.object)));
     Ok(objects)
 }
 
-async fn ask<T: DeserializeOwned>(
+/// Asks in a way that every dialect understands: for text.
+async fn ask<T>(
     target: &Target,
     schema: &str,
     query: &str,
-    values: &[&(dyn ToSql + Sync)],
+    read: fn(&SimpleQueryRow) -> Option<T>,
 ) -> Result<Vec<T>> {
     const WHAT: &str = "the history can't be read";
     let database = Database::open(target).await?;
     let client = connect_to_schema(&database, schema).await?;
-    let query = query.trim_end().trim_end_matches(';');
-    let text = format!("SELECT entry::TEXT FROM ({query}) AS entries (entry)");
-    let rows = client.query(&text, values).await.map_err(|error| refused(WHAT, error, schema))?;
-    let entries = rows.iter().map(|row| serde_json::from_str(row.get(0)));
-    entries.collect::<Result<_, _>>().map_err(|cause| Error::target(WHAT).because(cause))
+    let answer = client.simple_query(query).await;
+    let answer = answer.map_err(|error| refused(WHAT, error, schema))?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| {
+        read(row).ok_or_else(|| Error::target(WHAT).because("the answer makes no sense"))
+    })
+    .collect()
+}
+
+fn value<T: FromStr>(row: &SimpleQueryRow, column: &str) -> Option<T> {
+    row.get(column)?.parse().ok()
+}
+
+impl PastLoad {
+    fn read(row: &SimpleQueryRow) -> Option<Self> {
+        const COUNTED: [&str; 7] =
+            ["songplays", "users", "songs", "artists", "time", "staging_events", "staging_songs"];
+        let rows = COUNTED.map(|table| Some((table.to_owned(), value(row, table)?)));
+        Some(Self {
+            run: value(row, "run")?,
+            mode: value(row, "mode")?,
+            started_at: value(row, "started_at")?,
+            finished_at: value(row, "finished_at")?,
+            seconds: value(row, "seconds")?,
+            settings: value(row, "settings")?,
+            listed: value(row, "listed")?,
+            loaded: value(row, "loaded")?,
+            unchanged: value(row, "unchanged")?,
+            skipped: value(row, "skipped")?,
+            gone: value(row, "gone")?,
+            bytes: value(row, "bytes")?,
+            records: value(row, "records")?,
+            taken: value(row, "taken")?,
+            filtered: value(row, "filtered")?,
+            rejected: value(row, "rejected")?,
+            rows: rows.into_iter().collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl PastObject {
+    fn read(row: &SimpleQueryRow) -> Option<Self> {
+        let replaced_by = match row.try_get("replaced_by").ok()? {
+            None => None,
+            Some(run) => Some(run.parse().ok()?),
+        };
+        Some(Self {
+            object_id: value(row, "object_id")?,
+            kind: value(row, "kind")?,
+            object: value(row, "object")?,
+            bytes: value(row, "bytes")?,
+            etag: value(row, "etag")?,
+            records: value(row, "records")?,
+            taken: value(row, "taken")?,
+            filtered: value(row, "filtered")?,
+            rejected: value(row, "rejected")?,
+            staged: value(row, "staged")?,
+            replaced_by,
+        })
+    }
 }

@@ -99,12 +99,19 @@ impl Database {
             #[cfg(feature = "embedded")]
             Self::Embedded(_) => return Ok(Dialect::Postgres),
         };
-        if let Some(dialect) = server.dialect() {
-            return Ok(dialect);
-        }
         let mut attempts = retry.attempts();
+        let mut reached = false;
         loop {
-            let error = match ask(server).await {
+            let asked = async {
+                let client = server.connect().await?;
+                reached = true;
+                let dialect = match server.dialect() {
+                    Some(dialect) => dialect,
+                    None => ask(server, &client).await?,
+                };
+                Ok::<_, Error>((dialect, client))
+            };
+            let error = match asked.await {
                 Ok((dialect, client)) => {
                     *spare.slot() = Some(client);
                     return Ok(dialect);
@@ -112,8 +119,8 @@ impl Database {
                 Err(error) => error,
             };
             // One that is not reached at all is more likely a wrong setting than a server that restarts.
-            let is_busy = error.remedy() == Remedy::TryAgain && is_answer(&error);
-            if !is_busy || !attempts.again().await {
+            let may_pass = error.remedy() == Remedy::TryAgain && (reached || is_answer(&error));
+            if !may_pass || !attempts.again().await {
                 return Err(error);
             }
         }
@@ -138,15 +145,14 @@ impl Database {
     }
 }
 
-async fn ask(server: &Server) -> Result<(Dialect, Client)> {
-    let client = server.connect().await?;
+async fn ask(server: &Server, client: &Client) -> Result<Dialect> {
     let what = |cause| failed(format!("can't ask {server} what it is"), cause);
     let answer = client.simple_query("SELECT version()").await.map_err(what)?;
     let version = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
-    Ok((Dialect::of(version.unwrap_or_default()), client))
+    Ok(Dialect::of(version.unwrap_or_default()))
 }
 
 /// Whether the server itself has refused a connection: it is there, and the address is right.

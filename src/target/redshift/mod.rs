@@ -86,7 +86,7 @@ impl RedshiftLoad {
         let (held, ledger) = loop {
             match self.prepare(&mut patience).await {
                 Ok(begun) => break begun,
-                Err(error) if error.remedy() == Remedy::TryAgain && self.is_answer(&error) => {
+                Err(error) if error.remedy() == Remedy::TryAgain => {
                     tracing::info!("{error}, trying again");
                     if !attempts.again().await {
                         return Err(error);
@@ -98,11 +98,6 @@ impl RedshiftLoad {
         *self.held.get_mut() = Some(held);
         self.ledger = ledger;
         Ok(())
-    }
-
-    /// Whether the server was reached: what it says may be different in a while, and a wrong address never is.
-    fn is_answer(&self, error: &Error) -> bool {
-        std::error::Error::source(error).is_some()
     }
 
     async fn prepare(&self, patience: &mut Patience) -> Result<(Held, Ledger)> {
