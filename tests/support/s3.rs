@@ -4,7 +4,8 @@
 //! page; `GetObject` with ranges and `If-Match`; `HeadObject`, `HeadBucket`, `GetBucketLocation`;
 //! signatures; S3's own error codes. A writer can have `PutObject` and multipart uploads of parts that
 //! come in any order and are large enough; they are checked as far as their signatures and checksums
-//! go, and show nothing before they are complete. [`S3::inject`] makes things go wrong.
+//! go, and show nothing before they are complete. It can remove objects, and list the uploads that are not
+//! complete. [`S3::inject`] makes things go wrong.
 //!
 //! The server runs on threads of its own, so it answers while the test's thread is blocked, say on
 //! a child process. Requests may be path-style (`http://127.0.0.1:PORT/bucket/key`, which is what
@@ -353,9 +354,15 @@ impl State {
 struct Bucket {
     /// In the order of the keys' UTF-8 bytes, which is the order S3 lists them in.
     objects: BTreeMap<String, Object>,
-    /// The parts of what is not complete, by the upload's id.
-    uploads: HashMap<String, BTreeMap<i32, Object>>,
+    /// What is not complete, by the upload's id.
+    uploads: HashMap<String, Upload>,
     requester_pays: bool,
+}
+
+/// An object that comes in parts.
+struct Upload {
+    key: String,
+    parts: BTreeMap<i32, Object>,
 }
 
 impl Bucket {
@@ -533,7 +540,7 @@ impl s3s::S3 for Buckets {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let CreateMultipartUploadInput { bucket, key, .. } = request.input;
         let id = format!("upload-{}", self.0.begun.fetch_add(1, Ordering::Relaxed));
-        self.0.write(&bucket, |it| Ok(it.uploads.insert(id.clone(), BTreeMap::new())))?;
+        self.0.write(&bucket, |it| Ok(it.uploads.insert(id.clone(), Upload { key: key.clone(), parts: BTreeMap::new() })))?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(bucket),
             key: Some(key),
@@ -599,6 +606,41 @@ impl s3s::S3 for Buckets {
         })
     }
 
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = request.input;
+        let prefix = input.prefix.unwrap_or_default();
+        self.0.read(&input.bucket, None, |bucket| {
+            let open = bucket.uploads.iter().filter(|(_, upload)| upload.key.starts_with(&prefix));
+            let uploads = open.map(|(id, upload)| MultipartUpload {
+                key: Some(upload.key.clone()),
+                upload_id: Some(id.clone()),
+                ..MultipartUpload::default()
+            });
+            Ok(S3Response::new(ListMultipartUploadsOutput {
+                bucket: Some(input.bucket.clone()),
+                uploads: Some(uploads.collect()),
+                is_truncated: Some(false),
+                ..ListMultipartUploadsOutput::default()
+            }))
+        })
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let input = request.input;
+        self.0.write(&input.bucket, |bucket| {
+            for object in &input.delete.objects {
+                bucket.objects.remove(&object.key);
+            }
+            Ok(S3Response::new(DeleteObjectsOutput::default()))
+        })
+    }
+
     async fn head_bucket(
         &self,
         request: S3Request<HeadBucketInput>,
@@ -618,7 +660,8 @@ impl s3s::S3 for Buckets {
 
 /// The parts of an upload.
 fn upload<'a>(bucket: &'a mut Bucket, id: &str) -> S3Result<&'a mut BTreeMap<i32, Object>> {
-    bucket.uploads.get_mut(id).ok_or_else(|| s3_error!(NoSuchUpload))
+    let upload = bucket.uploads.get_mut(id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+    Ok(&mut upload.parts)
 }
 
 /// All bytes that a request brings.
