@@ -540,7 +540,9 @@ impl s3s::S3 for Buckets {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let CreateMultipartUploadInput { bucket, key, .. } = request.input;
         let id = format!("upload-{}", self.0.begun.fetch_add(1, Ordering::Relaxed));
-        self.0.write(&bucket, |it| Ok(it.uploads.insert(id.clone(), Upload { key: key.clone(), parts: BTreeMap::new() })))?;
+        self.0.write(&bucket, |it| {
+            Ok(it.uploads.insert(id.clone(), Upload { key: key.clone(), parts: BTreeMap::new() }))
+        })?;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             bucket: Some(bucket),
             key: Some(key),

@@ -187,6 +187,12 @@ impl Server {
                 _ => "see what the server says above, and its log".into(),
             };
         }
+        if failure.is_unknown_login() {
+            return format!(
+                "Redshift keeps the password of {user} as SHA-256, which PostgreSQL's clients can't log in by: \
+                 have it kept as MD5 (ALTER USER … PASSWORD 'md5…'), or log in by IAM"
+            );
+        }
         if let Some(rustls) = failure.find::<rustls::Error>() {
             return tls_help(rustls).into();
         }
@@ -262,10 +268,15 @@ impl Failure {
         }
     }
 
+    /// Whether the server wants a login that only Redshift has; all there is of it is the driver's complaint.
+    fn is_unknown_login(&self) -> bool {
+        matches!(self, Self::Postgres(_)) && self.to_string().contains("unknown authentication tag")
+    }
+
     /// Whether a server that was there before may be there again in a while.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Postgres(error) => is_passing(error),
+            Self::Postgres(error) => is_passing(error) && !self.is_unknown_login(),
             Self::Lookup(_) | Self::Late(_) | Self::Nowhere => true,
         }
     }
