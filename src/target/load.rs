@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Database;
 use super::postgres::PostgresLoad;
 use super::redshift::RedshiftLoad;
+use super::{Database, Target};
 use crate::config::Config;
 use crate::dialect::Dialect;
 use crate::encode::{Encoding, Rows};
@@ -29,7 +29,7 @@ pub(crate) enum Load {
     /// Into Redshift.
     Redshift(Box<RedshiftLoad>),
     /// Nowhere: rows are counted and forgotten.
-    Nowhere(Ledger),
+    Nowhere { ledger: Ledger, encoding: Encoding },
 }
 
 /// What became of a load that was not to go on.
@@ -53,7 +53,13 @@ impl Load {
     /// The embedded database can't be opened, or the schema's name is too long.
     pub async fn open(config: &Config) -> Result<Self> {
         if config.dry_run {
-            return Ok(Self::Nowhere(Ledger::default()));
+            let encoding = match &config.target {
+                Target::Postgres(server) if server.dialect() == Some(Dialect::Redshift) => {
+                    Encoding::Values
+                }
+                Target::Postgres(_) | Target::Embedded(_) => Encoding::Binary,
+            };
+            return Ok(Self::Nowhere { ledger: Ledger::default(), encoding });
         }
         let database = Database::open_within(&config.target, config.wait).await?;
         Ok(match database.dialect(config.retry).await? {
@@ -73,7 +79,7 @@ impl Load {
         match self {
             Self::Postgres(load) => load.begin(wait).await,
             Self::Redshift(load) => load.begin(wait).await,
-            Self::Nowhere(_) => Ok(()),
+            Self::Nowhere { .. } => Ok(()),
         }
     }
 
@@ -82,14 +88,15 @@ impl Load {
         match self {
             Self::Postgres(load) => load.ledger(),
             Self::Redshift(load) => load.ledger(),
-            Self::Nowhere(ledger) => ledger,
+            Self::Nowhere { ledger, .. } => ledger,
         }
     }
 
     /// How its rows are written.
     pub fn encoding(&self) -> Encoding {
         match self {
-            Self::Postgres(_) | Self::Nowhere(_) => Encoding::Binary,
+            Self::Postgres(_) => Encoding::Binary,
+            Self::Nowhere { encoding, .. } => *encoding,
             Self::Redshift(load) => load.encoding(),
         }
     }
@@ -98,7 +105,7 @@ impl Load {
     pub async fn keep(&self, plan: &Plan) -> Result<()> {
         match self {
             Self::Postgres(load) => load.keep(plan).await,
-            Self::Redshift(_) | Self::Nowhere(_) => Ok(()),
+            Self::Redshift(_) | Self::Nowhere { .. } => Ok(()),
         }
     }
 
@@ -111,7 +118,7 @@ impl Load {
         match self {
             Self::Postgres(load) => load.write(parts, progress).await,
             Self::Redshift(load) => load.write(parts, progress).await,
-            Self::Nowhere(_) => {
+            Self::Nowhere { .. } => {
                 let mut forgotten = RowCounts::default();
                 while let Ok(Part { rows, .. }) = parts.recv().await {
                     progress.add_rows(rows.table, rows.count);
@@ -126,7 +133,7 @@ impl Load {
     pub async fn complete(&self, way: Way, tables: &[Table]) -> Result<()> {
         match self {
             Self::Postgres(load) => load.complete(way, tables).await,
-            Self::Redshift(_) | Self::Nowhere(_) => Ok(()),
+            Self::Redshift(_) | Self::Nowhere { .. } => Ok(()),
         }
     }
 
@@ -134,7 +141,7 @@ impl Load {
     pub async fn make_star(&self, way: Way) -> Result<()> {
         match self {
             Self::Postgres(load) => load.make_star(way).await,
-            Self::Redshift(_) | Self::Nowhere(_) => Ok(()),
+            Self::Redshift(_) | Self::Nowhere { .. } => Ok(()),
         }
     }
 
@@ -143,7 +150,9 @@ impl Load {
         match self {
             Self::Postgres(load) => load.publish(run, written).await,
             Self::Redshift(load) => load.publish(run).await,
-            Self::Nowhere(_) => Ok(Published { tables: written.tables(), amounts: run.amounts }),
+            Self::Nowhere { .. } => {
+                Ok(Published { tables: written.tables(), amounts: run.amounts })
+            }
         }
     }
 
@@ -152,7 +161,7 @@ impl Load {
         match self {
             Self::Postgres(load) => load.end().await,
             Self::Redshift(load) => load.end().await,
-            Self::Nowhere(_) => {}
+            Self::Nowhere { .. } => {}
         }
     }
 
@@ -161,7 +170,7 @@ impl Load {
         match self {
             Self::Postgres(load) => load.give_up(remedy).await,
             Self::Redshift(load) => load.discard().await,
-            Self::Nowhere(_) => Discarded::Cleared,
+            Self::Nowhere { .. } => Discarded::Cleared,
         }
     }
 
@@ -170,7 +179,7 @@ impl Load {
         match self {
             Self::Postgres(load) => load.discard().await,
             Self::Redshift(load) => load.discard().await,
-            Self::Nowhere(_) => Discarded::Cleared,
+            Self::Nowhere { .. } => Discarded::Cleared,
         }
     }
 }

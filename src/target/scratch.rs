@@ -5,7 +5,9 @@ use tokio_postgres::Client;
 use super::lock::{self, Patience};
 use super::postgres::check_schema_name;
 use super::{Database, Target, failed, leftover, quoted};
+use crate::dialect::Dialect;
 use crate::error::{Error, Result};
+use crate::retry::Retry;
 
 /// The comment by which such a schema is known.
 const MARK: &str = "sparkload: scratch of a benchmark, dropped by the next one";
@@ -18,6 +20,12 @@ const MARK: &str = "sparkload: scratch of a benchmark, dropped by the next one";
 pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     let database = Database::open(target).await?;
+    if database.dialect(Retry::default()).await? == Dialect::Redshift {
+        return Err(Error::config(
+            "stages can't be measured with Redshift: it takes no rows by COPY FROM STDIN",
+        )
+        .with_help("name a PostgreSQL server, or none for the embedded one"));
+    }
     let client = database.connect().await?;
     drop_scratch(&client, schema).await?;
     let name = quoted(schema);
