@@ -127,6 +127,7 @@ impl Database {
     }
 
     /// Names it apart from others, whoever logs in.
+    #[cfg(feature = "s3")]
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Server(server, _) => server.place(),

@@ -166,6 +166,7 @@ impl Server {
     }
 
     /// Names the database apart from others, whoever logs in.
+    #[cfg(feature = "s3")]
     pub(crate) fn place(&self) -> String {
         let addresses: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
         format!("{}/{}", addresses.join(","), self.dbname)

@@ -51,6 +51,7 @@ impl Waiting {
     }
 
     /// Makes room for rows, and removes what dead loads of the schema have left, which `held` has locked.
+    #[cfg_attr(not(feature = "s3"), allow(unused_variables, reason = "only a stage asks"))]
     pub async fn begin(&self, client: &Client, held: &Held) -> Result<()> {
         match self {
             #[cfg(feature = "s3")]
@@ -124,6 +125,7 @@ impl Waiting {
     }
 
     /// Adds to an error of the server what it has noted beside.
+    #[cfg_attr(not(feature = "s3"), allow(unused_variables, reason = "only a stage asks"))]
     pub async fn explain(&self, client: &Client, error: Error) -> Error {
         match self {
             #[cfg(feature = "s3")]
