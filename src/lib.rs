@@ -1,4 +1,4 @@
-//! Loads song and log JSON from S3 or a directory into a star schema in PostgreSQL.
+//! Loads song and log JSON from S3 or a directory into a star schema in PostgreSQL or Amazon Redshift.
 //!
 //! [`load`] is the whole job: it lists a [`Source`], reads and parses it concurrently, builds the tables
 //! `songplays`, `users`, `songs`, `artists` and `time` (see [`Table`]), and makes them visible in a [`Target`] by

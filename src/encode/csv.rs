@@ -73,7 +73,8 @@ impl RowWriter for Writer<'_> {
 
     fn timestamp(&mut self, value: Moment) {
         self.field();
-        write(self.bytes, format_args!("{value}"));
+        // COPY's `epochmillisecs`: no format of dates has years before the first or after 9999.
+        write(self.bytes, format_args!("{}", value.unix_ms()));
     }
 
     fn text(&mut self, value: Option<&str>) {

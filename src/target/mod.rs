@@ -174,7 +174,7 @@ fn help(code: &str) -> Option<&'static str> {
 pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
     match cause.code().map(SqlState::code) {
         Some(code) => {
-            is_redshift_conflict(cause)
+            is_passing_for_redshift(cause)
                 || code.starts_with("08")
                 || matches!(
                     code,
@@ -185,11 +185,14 @@ pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// Whether transactions of Redshift's got into each other's way: it says so by a number of its own, not by SQLSTATE.
-fn is_redshift_conflict(cause: &tokio_postgres::Error) -> bool {
+/// Whether transactions of Redshift's got into each other's way, or S3 was too busy for its COPY: neither has an SQLSTATE
+/// of its own.
+fn is_passing_for_redshift(cause: &tokio_postgres::Error) -> bool {
     cause.as_db_error().is_some_and(|reply| {
         let detail = reply.detail().unwrap_or_default();
-        reply.message().trim().starts_with("1023")
+        let both = [reply.message(), detail];
+        both.iter().any(|text| text.contains("CanRetry 1"))
+            || reply.message().trim().starts_with("1023")
             || detail.contains("Serializable isolation violation")
     })
 }

@@ -14,6 +14,7 @@ use crate::directory::{Directory, lines};
 use crate::oracle::hold_against_oracle;
 use crate::support::postgres::{self, Database};
 use crate::tables::{contents, target};
+use crate::warehouse::Warehouse;
 
 /// The objects, in two folders that each keep one that is never empty: a source without songs or logs is an error.
 /// Their order by bytes is not that of any language.
@@ -205,6 +206,36 @@ fn set(directory: &mut Directory, objects: &Objects) {
     }
 }
 
+/// What is loaded: a server, or a warehouse by files or by statements.
+enum Place {
+    Postgres(Database),
+    Staged(Warehouse),
+    Inserted(Warehouse),
+}
+
+impl Place {
+    /// The tables, as PostgreSQL has them.
+    fn database(&self) -> &Database {
+        match self {
+            Self::Postgres(database) => database,
+            Self::Staged(warehouse) | Self::Inserted(warehouse) => warehouse.database(),
+        }
+    }
+
+    fn config(&self, directory: &Path) -> Config {
+        match self {
+            Self::Postgres(database) => config_of(directory, database),
+            Self::Staged(warehouse) => warehouse.config(directory),
+            Self::Inserted(warehouse) => warehouse.config_of_inserts(directory),
+        }
+    }
+}
+
+fn config_of(directory: &Path, database: &Database) -> Config {
+    let source = sparkload::Source::at(directory.to_str().unwrap()).unwrap();
+    Config::new(source, target(&database.socket_keywords()))
+}
+
 /// What is at the source, what of it the tables hold, and the database that is to hold it.
 struct World {
     source: Directory,
@@ -214,13 +245,13 @@ struct World {
     /// What the tables were made with.
     made_with: Option<(Rules, bool)>,
     rules: Rules,
-    database: Database,
+    place: Place,
     /// What a full load makes of the same.
     reference: (Directory, Database),
 }
 
 impl World {
-    fn new(rules: Rules) -> Self {
+    fn new(rules: Rules, place: Place) -> Self {
         let server = postgres::server();
         Self {
             source: Directory::new(),
@@ -228,7 +259,7 @@ impl World {
             loaded: Objects::new(),
             made_with: None,
             rules,
-            database: server.database(),
+            place,
             reference: (Directory::new(), server.database()),
         }
     }
@@ -262,9 +293,7 @@ impl World {
         }
     }
 
-    fn config(&self, directory: &Path, database: &Database, load: Load) -> Config {
-        let source = sparkload::Source::at(directory.to_str().unwrap()).unwrap();
-        let mut config = Config::new(source, target(&database.socket_keywords()));
+    fn config(&self, mut config: Config, load: Load) -> Config {
         config.connections = Some(2);
         config.threads = Some(2);
         config.max_errors = if load == Load::Strict { 0 } else { 1000 };
@@ -277,13 +306,13 @@ impl World {
 
     async fn tables(&self) -> Option<Vec<(&'static str, String)>> {
         self.made_with?;
-        Some(contents(&self.database, self.source.path()).await)
+        Some(contents(self.place.database(), self.source.path()).await)
     }
 
     /// Loads and compares.
     async fn load(&mut self, load: Load) -> Outcome {
         let before = self.tables().await;
-        let config = self.config(self.source.path(), &self.database, load);
+        let config = self.config(self.place.config(self.source.path()), load);
         let made_with = (self.rules, config.staging);
         let full = config.full_refresh || !config.staging || self.made_with != Some(made_with);
         let gone: BTreeSet<_> =
@@ -303,13 +332,13 @@ impl World {
             }
         }
 
-        let runs = last_run(&self.database).await;
+        let runs = last_run(self.place.database()).await;
         let report = match load {
             Load::Killed(milliseconds) => {
                 let load = patiently(&config);
                 let _ = tokio::time::timeout(Duration::from_millis(milliseconds), load).await;
-                quiet(&self.database).await;
-                if runs == last_run(&self.database).await {
+                quiet(self.place.database()).await;
+                if runs == last_run(self.place.database()).await {
                     similar_asserts::assert_eq!(before, self.tables().await);
                     return Outcome::Unchanged;
                 }
@@ -330,7 +359,7 @@ impl World {
         if let Some(report) = &report {
             assert_eq!(report.mode, if full { Mode::Full } else { Mode::Incremental });
             assert_eq!(report.objects.gone, gone.len() as u64, "{gone:?}");
-            books::agree(report, &self.database).await;
+            books::agree(report, self.place.database()).await;
         }
         self.loaded = expected;
         self.made_with = Some(made_with);
@@ -339,7 +368,7 @@ impl World {
     }
 
     async fn compare(&mut self, load: Load) {
-        books::balance(&self.database).await;
+        books::balance(self.place.database()).await;
         let staged = load != Load::WithoutStaging;
         if staged {
             let mut plays = match self.rules.matching {
@@ -349,14 +378,14 @@ impl World {
             if self.rules.matched_only {
                 plays = format!("(SELECT * FROM {plays} WHERE song_id IS NOT NULL)");
             }
-            hold_against_oracle(&self.database, &plays).await;
+            hold_against_oracle(self.place.database(), &plays).await;
         }
         set(&mut self.reference.0, &self.loaded);
         let full = if staged { Load::FullRefresh } else { load };
-        let config = self.config(self.reference.0.path(), &self.reference.1, full);
+        let config = self.config(config_of(self.reference.0.path(), &self.reference.1), full);
         sparkload::load(&config).await.unwrap();
         similar_asserts::assert_eq!(
-            contents(&self.database, self.source.path()).await,
+            contents(self.place.database(), self.source.path()).await,
             contents(&self.reference.1, self.reference.0.path()).await
         );
     }
@@ -402,10 +431,26 @@ pub async fn patiently(config: &Config) -> sparkload::Result<Report> {
 
 /// How many sequences are tried where nothing else is said.
 const CASES: u32 = 5;
+/// A stand-in is slower than a server.
+const WAREHOUSE_CASES: u32 = 2;
 
 #[test]
 fn any_sequence_of_loads_gives_the_tables_of_one_full_load() {
-    let cases = std::env::var("PROPTEST_CASES").map_or(CASES, |cases| cases.parse().unwrap());
+    hold(CASES, || Place::Postgres(postgres::server().database()));
+}
+
+#[test]
+fn any_sequence_of_loads_into_redshift_gives_the_tables_of_one_full_load() {
+    hold(WAREHOUSE_CASES, || Place::Staged(Warehouse::start()));
+}
+
+#[test]
+fn any_sequence_of_loads_by_statements_gives_the_tables_of_one_full_load() {
+    hold(WAREHOUSE_CASES, || Place::Inserted(Warehouse::start()));
+}
+
+fn hold(cases: u32, place: impl Fn() -> Place) {
+    let cases = std::env::var("PROPTEST_CASES").map_or(cases, |cases| cases.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let start = (
         prop::collection::vec(song().boxed(), 1..5),
@@ -421,7 +466,7 @@ fn any_sequence_of_loads_gives_the_tables_of_one_full_load() {
     });
     let result = runner.run(&data, |((songs, events, rules), steps)| {
         runtime.block_on(async {
-            let mut world = World::new(rules);
+            let mut world = World::new(rules, place());
             world.change(&Change::Replace(0, events));
             world.change(&Change::Replace(5, songs));
             for Step { changes, load, other_rules } in steps {

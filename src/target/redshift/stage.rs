@@ -273,7 +273,7 @@ impl Stage {
         }
         let what = format!("can't copy the staged rows of {table}");
         let copy = format!(
-            "COPY {into} ({})\nFROM {}\n{}\nMANIFEST CSV NULL AS '{}' ZSTD\nREGION {} TIMEFORMAT 'auto' COMPUPDATE OFF",
+            "COPY {into} ({})\nFROM {}\n{}\nMANIFEST CSV NULL AS '{}' ZSTD\nREGION {} TIMEFORMAT 'epochmillisecs' COMPUPDATE OFF",
             columns(table),
             literal(&self.bucket.name(&self.manifest(table))),
             self.access().await?.expose_secret(),

@@ -1,0 +1,444 @@
+//! Redshift is loaded as PostgreSQL is: the same tables, all or nothing, whatever breaks.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use sparkload::{Config, CopyAccess, ErrorKind, Existing, Mode, Retry, Table, Verdict};
+
+use crate::books;
+use crate::directory::{Directory, play, song};
+use crate::support::postgres;
+use crate::support::redshift::Fault;
+use crate::support::s3::SECRET_KEY;
+use crate::tables::{contents, csv, fixture, load, tables, target};
+use crate::warehouse::{STAGE, Warehouse};
+
+/// A source of a few records.
+fn source() -> Directory {
+    let mut source = Directory::new();
+    source.put("log_data/1.json", &[play(1, 1, "Ode"), play(2, 2, "Elegy")]);
+    source.put("log_data/2.json", &[play(3, 3, "Ode")]);
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    source.put("song_data/2.json", &[song("SO2", "AR2", "Hymn")]);
+    source
+}
+
+/// The error and its causes on one line.
+fn told(error: &sparkload::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Tries again soon.
+fn hasty(mut config: Config) -> Config {
+    config.retry = Retry { attempts: 5, max_delay: Duration::from_millis(50), ..Retry::default() };
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staged_and_inserted_rows_are_those_that_postgresql_has() {
+    for directory in ["sparkify", "dirty"] {
+        let base = fixture(directory);
+        let tolerant = |config: &mut Config| config.max_errors = 1000;
+        let (expected, report) = load(&base, tolerant).await;
+        let warehouse = Warehouse::start();
+        let inserts = warehouse.config_of_inserts(&base);
+        for mut config in [warehouse.config(&base), Config { full_refresh: true, ..inserts }] {
+            tolerant(&mut config);
+            let found = sparkload::load(&config).await.unwrap();
+            let (database, client) = (warehouse.database(), expected.connect().await);
+            drop(client);
+            similar_asserts::assert_eq!(
+                contents(database, &base).await,
+                contents(&expected, &base).await
+            );
+            let rejects = "SELECT object, etag, record_no, line, byte_offset, column_name, raw_value, raw_record, reason
+                           FROM load_errors ORDER BY object COLLATE \"C\", record_no";
+            similar_asserts::assert_eq!(
+                csv(database, rejects).await,
+                csv(&expected, rejects).await
+            );
+            books::balance(database).await;
+            books::agree(&found, database).await;
+            for table in Table::ALL {
+                assert_eq!(found.rows(table), report.rows(table), "{table}");
+            }
+        }
+        warehouse.hold_empty();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_works_on_the_tables() {
+    let warehouse = Warehouse::start();
+    let target = target(&warehouse.redshift.url());
+    assert_eq!(sparkload::create(&target, "plays", Existing::Keep).await.unwrap(), Table::ALL);
+    assert_eq!(sparkload::create(&target, "plays", Existing::Keep).await.unwrap(), []);
+    let mut config = warehouse.config(&fixture("sparkify"));
+    config.schema = "plays".to_owned();
+    sparkload::load(&config).await.unwrap();
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!(
+        (report.mode, report.objects.loaded, report.objects.unchanged),
+        (Mode::Incremental, 0, 39)
+    );
+
+    let (postgres, _) = load(&fixture("sparkify"), |_| {}).await;
+    let same = crate::tables::target(&postgres.url());
+    for named in sparkload::named_queries() {
+        let found = sparkload::query(&target, "plays", named.sql).await.unwrap();
+        let expected = sparkload::query(&same, "public", named.sql).await.unwrap();
+        assert_eq!(found.to_csv(), expected.to_csv(), "{}", named.name);
+    }
+    let checks = sparkload::check(&target, "plays").await.unwrap();
+    let expected = sparkload::check(&same, "public").await.unwrap();
+    assert_eq!(checks, expected);
+    assert!(checks.iter().all(|check| check.verdict != Verdict::Broken));
+
+    let history = sparkload::history(&target, "plays").await.unwrap();
+    assert_eq!(
+        history.iter().map(|past| (past.run, &*past.mode)).collect::<Vec<_>>(),
+        [(2, "incremental"), (1, "full")]
+    );
+    assert_eq!(history[1].rows["songplays"], 81);
+    let objects = sparkload::history_of(&target, "plays", 1).await.unwrap();
+    assert_eq!(objects.len(), 39);
+    assert_eq!(sparkload::create(&target, "plays", Existing::Drop).await.unwrap(), Table::ALL);
+    assert_eq!(sparkload::history(&target, "plays").await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_missing_or_holds_other_tables_is_refused() {
+    let warehouse = Warehouse::start();
+    let mut config = warehouse.config(source().path());
+    config.schema = "nowhere".to_owned();
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert!(error.to_string().starts_with("there is no schema nowhere in "), "{error}");
+    assert_eq!(error.help(), Some("run `sparkload create --schema nowhere` to make it"));
+    warehouse.database().query("CREATE TABLE users (user_id BIGINT, name TEXT)");
+    let error = sparkload::load(&warehouse.config(source().path())).await.unwrap_err();
+    assert_eq!(error.to_string(), "tables in the schema public are not those of sparkload");
+    let cause = error.source().unwrap().to_string();
+    assert!(
+        cause.contains("users.user_id is BIGINT instead of INT\nusers lacks first_name"),
+        "{cause}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_is_measured_in_bytes_and_rejected_or_cut() {
+    let mut source = source();
+    let (long, wide) = ("x".repeat(1024), "é".repeat(513));
+    let mut records = [play(4, 4, &long), play(5, 5, &wide)];
+    records.iter_mut().for_each(|record| record["artist"] = "someone".into());
+    records[0]["level"] = "l".repeat(65).into();
+    source.put("log_data/3.json", &records);
+    let warehouse = Warehouse::start();
+    let mut config = warehouse.config(source.path());
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Data);
+    warehouse.hold_empty();
+    config.max_errors = 2;
+    sparkload::load(&config).await.unwrap();
+    let rejects =
+        "SELECT record_no, column_name, column_type, reason FROM load_errors ORDER BY record_no";
+    assert_eq!(
+        csv(warehouse.database(), rejects).await,
+        "record_no,column_name,column_type,reason\n\
+         1,level,VARCHAR(64),too long for the column\n\
+         2,song,VARCHAR(1024),too long for the column\n"
+    );
+    config.format.truncate_columns = true;
+    config.full_refresh = true;
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!(report.rejected(), 0);
+    let lengths = "SELECT octet_length(song) AS song, length(level) AS level FROM staging_events
+                   WHERE user_id > 3 ORDER BY user_id";
+    assert_eq!(csv(warehouse.database(), lengths).await, "song,level\n1024,64\n1024,4\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_as_many_as_slices_and_each_is_named_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = sparkload::Generate {
+        events: 60_000,
+        songs: 500,
+        ..sparkload::Generate::new(directory.path().to_str().unwrap().parse().unwrap())
+    };
+    sparkload::generate(&settings).await.unwrap();
+    let warehouse = Warehouse::start();
+    let mut config = warehouse.config(directory.path());
+    config.stage.as_mut().unwrap().keep = true;
+    let report = sparkload::load(&config).await.unwrap();
+    let staged = warehouse.s3.objects(STAGE);
+    let files = |table: &str| -> Vec<(String, usize)> {
+        let of_table = staged.iter().filter(|(key, _)| key.contains(&format!("/{table}/")));
+        of_table.map(|(key, bytes)| (key.clone(), bytes.len())).collect()
+    };
+    let plays = files("songplays");
+    assert!((1..=4).contains(&plays.len()), "{plays:?}");
+    assert_eq!(files("users").len(), 1);
+    let manifest = staged.iter().find(|(key, _)| key.ends_with("/songplays.manifest")).unwrap().1;
+    let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap();
+    let entries = manifest["entries"].as_array().unwrap();
+    let named: Vec<String> =
+        entries.iter().map(|entry| entry["url"].as_str().unwrap().to_owned()).collect();
+    let expected: Vec<String> =
+        plays.iter().map(|(key, _)| format!("s3://{STAGE}/{key}")).collect();
+    assert_eq!(named, expected);
+    assert!(entries.iter().all(|entry| entry["mandatory"] == true));
+    let (direct, expected) = load(directory.path(), |_| {}).await;
+    assert_eq!(report.rows(Table::Songplays), expected.rows(Table::Songplays));
+    similar_asserts::assert_eq!(tables(warehouse.database()).await, tables(&direct).await);
+
+    // Files that were kept are nobody's to remove, those of a dead load are.
+    let place =
+        plays[0].0.split("/songplays/").next().unwrap().rsplit_once('/').unwrap().0.to_owned();
+    warehouse.s3.put(STAGE, format!("{place}/0123456789abcdef/users/0001.csv.zst"), "left");
+    config.stage.as_mut().unwrap().keep = false;
+    sparkload::load(&config).await.unwrap();
+    assert_eq!(
+        warehouse.s3.objects(STAGE).keys().collect::<Vec<_>>(),
+        staged.keys().collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_and_keys_open_the_stage_and_no_secret_is_told() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let arn = "arn:aws:iam::123456789012:role/reader";
+    warehouse.redshift.default_role(arn);
+    let mut config = warehouse.config(source.path());
+    config.full_refresh = true;
+    for access in [CopyAccess::Role(arn.to_owned()), CopyAccess::DefaultRole] {
+        config.stage.as_mut().unwrap().access = access;
+        sparkload::load(&config).await.unwrap();
+    }
+    assert!(
+        warehouse.redshift.statements().iter().all(|statement| !statement.contains(SECRET_KEY))
+    );
+    config.stage.as_mut().unwrap().access =
+        CopyAccess::Role("arn:aws:iam::1:role/other".to_owned());
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert!(error.to_string().starts_with("can't copy the staged rows of "), "{error}");
+    warehouse.hold_empty();
+
+    config.stage.as_mut().unwrap().access = CopyAccess::Keys;
+    for _ in 0..5 {
+        warehouse.redshift.fail_next(Fault::CopyFails { table: Some("songplays".to_owned()) });
+    }
+    let error = sparkload::load(&hasty(config)).await.unwrap_err();
+    assert_eq!(error.to_string(), "can't copy the staged rows of songplays");
+    let told = format!("{} {:?}", told(&error), error);
+    assert!(!told.contains(SECRET_KEY), "{told}");
+    warehouse.hold_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_breaks_the_tables_are_those_before_or_those_after() {
+    let mut source = source();
+    let warehouse = Warehouse::start();
+    let config = hasty(warehouse.config(source.path()));
+    let mut runs = 1;
+    sparkload::load(&config).await.unwrap();
+
+    // What passes is tried again, and nothing stands there twice.
+    let closed = |text: &str| Fault::ClosedBefore(text.to_owned());
+    for (number, faults) in [
+        vec![Fault::ConflictAtCommit { times: 3 }],
+        vec![Fault::CommitAnswerLost],
+        vec![closed("COMMIT")],
+        vec![closed("COPY")],
+        vec![closed("LOCK TABLE"), closed("pg_last_copy_count")],
+        vec![Fault::ConflictAt("INSERT INTO load_runs".to_owned()), Fault::CommitAnswerLost],
+        vec![closed("SELECT object_id"), closed("stv_slices")],
+        vec![Fault::CopyFails { table: Some("delta_events".to_owned()) }],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        source.put(&format!("log_data/new {number}.json"), &[play(1, 10 + number as i64, "Ode")]);
+        let case = format!("{faults:?}");
+        faults.into_iter().for_each(|fault| warehouse.redshift.fail_next(fault));
+        let report = sparkload::load(&config).await;
+        let report = report.unwrap_or_else(|error| panic!("{case}: {}", told(&error)));
+        runs += 1;
+        assert_eq!((report.run, report.objects.loaded), (runs, 1), "{case}");
+        assert_eq!(warehouse.redshift.pending_faults(), 0, "{case}");
+        books::balance(warehouse.database()).await;
+        books::agree(&report, warehouse.database()).await;
+        warehouse.hold_empty();
+    }
+    let (expected, _) = load(source.path(), |_| {}).await;
+    let found = contents(warehouse.database(), source.path()).await;
+    similar_asserts::assert_eq!(found, contents(&expected, source.path()).await);
+
+    // What does not pass ends the load, and leaves the old state.
+    let before = tables(warehouse.database()).await;
+    source.put("log_data/last.json", &[play(7, 99, "Ode")]);
+    warehouse.redshift.fail_next(Fault::ConflictAtCommit { times: 5 });
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "can't publish the load in the schema public",
+        "{}",
+        told(&error)
+    );
+    assert_eq!(warehouse.redshift.pending_faults(), 0);
+    similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
+    warehouse.hold_empty();
+    sparkload::load(&config).await.unwrap();
+}
+
+/// Changes the first staged file of `table` as soon as all are there and before Redshift reads it.
+async fn meddle(warehouse: &Warehouse, table: &str, change: impl Fn(&str)) {
+    warehouse.redshift.fail_next(Fault::Wait(format!("COPY {table} "), Duration::from_secs(2)));
+    let file = format!("/{table}/0001.csv.zst");
+    loop {
+        let staged = warehouse.staged();
+        if staged.iter().any(|key| key.ends_with(".manifest")) {
+            return change(staged.iter().find(|key| key.ends_with(&file)).unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_fails_names_file_line_and_reason() {
+    let source = source();
+    for serverless in [false, true] {
+        let warehouse = Warehouse::start();
+        if serverless {
+            warehouse.redshift.serverless();
+        }
+        let config = warehouse.config(source.path());
+        let (loaded, ()) = tokio::join!(
+            sparkload::load(&config),
+            meddle(&warehouse, "songs", |file| {
+                let bytes = zstd::encode_all(&b"\"SO1\",\"Ode\",\"AR1\",,never\n"[..], 1).unwrap();
+                warehouse.s3.put(STAGE, file, bytes);
+            })
+        );
+        let told = told(&loaded.unwrap_err());
+        assert!(
+            told.starts_with("can't copy the staged rows of songs: s3://stage/loads/"),
+            "{told}"
+        );
+        let rest = told.split_once("/songs/0001.csv.zst, ").unwrap().1;
+        assert_eq!(rest, "line 1, column duration: Invalid character in float");
+        warehouse.hold_empty();
+        assert_eq!(sparkload::load(&config).await.unwrap().run, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_staged_file_that_is_gone_or_holds_other_rows_ends_the_load() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let config = warehouse.config(source.path());
+    let (loaded, ()) = tokio::join!(
+        sparkload::load(&config),
+        meddle(&warehouse, "songplays", |file| warehouse.s3.remove(STAGE, file))
+    );
+    let error = loaded.unwrap_err();
+    assert_eq!(error.to_string(), "can't copy the staged rows of songplays", "{}", told(&error));
+    warehouse.hold_empty();
+    let (loaded, ()) = tokio::join!(
+        sparkload::load(&config),
+        meddle(&warehouse, "songs", |file| {
+            let bytes = zstd::encode_all(&b"\"SO1\",\"Ode\",\"AR1\",,1.5\n"[..], 1).unwrap();
+            warehouse.s3.put(STAGE, file, bytes);
+        })
+    );
+    assert_eq!(loaded.unwrap_err().to_string(), "songs took 1 of the 2 rows that were staged");
+    warehouse.hold_empty();
+    assert_eq!(sparkload::load(&config).await.unwrap().run, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_loads_one_fails_at_once_or_waits() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let first = warehouse.config(source.path());
+    sparkload::load(&first).await.unwrap();
+    let again = Config { full_refresh: true, ..first.clone() };
+    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_secs(3)));
+    let (one, other) = tokio::join!(sparkload::load(&again), async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let refused = sparkload::load(&first).await.unwrap_err();
+        let waiting = Config { wait: Some(Duration::from_secs(30)), ..first.clone() };
+        (refused, sparkload::load(&waiting).await)
+    });
+    assert_eq!(one.unwrap().run, 2);
+    let (refused, waited) = other;
+    assert_eq!(refused.to_string(), "another load works on the schema public");
+    let waited = waited.unwrap();
+    assert_eq!((waited.run, waited.objects.unchanged), (3, 4));
+    books::balance(warehouse.database()).await;
+    warehouse.hold_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_is_stopped_leaves_nothing_behind() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let config = warehouse.config(source.path());
+    sparkload::load(&config).await.unwrap();
+    let before = tables(warehouse.database()).await;
+    let again = Config { full_refresh: true, ..config.clone() };
+    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_secs(2)));
+    let stop = tokio::time::sleep(Duration::from_millis(800));
+    let error = sparkload::load_until(&again, stop).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+    similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
+    // A load whose process dies can't clear away; the next one does.
+    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_millis(500)));
+    let killed = tokio::time::timeout(Duration::from_millis(400), sparkload::load(&again)).await;
+    assert!(killed.is_err());
+    let patient = Config { wait: Some(Duration::from_secs(30)), ..again };
+    sparkload::load(&patient).await.unwrap();
+    warehouse.hold_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dialect_is_asked_for_or_told() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let server =
+        |url: &str| sparkload::Server::parse(url, &sparkload::Defaults::default()).unwrap();
+    let mut config = warehouse.config(source.path());
+    let told_wrong = server(&warehouse.redshift.url()).with_dialect(sparkload::Dialect::Postgres);
+    config.target = sparkload::Target::Postgres(told_wrong);
+    assert!(sparkload::load(&config).await.is_err());
+    let told = server(&warehouse.redshift.url()).with_dialect(sparkload::Dialect::Redshift);
+    config.target = sparkload::Target::Postgres(told);
+    sparkload::load(&config).await.unwrap();
+    let asked = warehouse.redshift.statements();
+    assert!(!asked.iter().any(|statement| statement.contains("version()")), "{asked:?}");
+
+    // The lengths of a dry run are those of the dialect that is told.
+    let database = postgres::server().database();
+    let mut dry = Config { dry_run: true, max_errors: 10, ..config.clone() };
+    let mut source = Directory::new();
+    source.put("log_data/1.json", &[play(1, 1, &"x".repeat(2000))]);
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    dry.source = sparkload::Source::at(source.path().to_str().unwrap()).unwrap();
+    assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 1);
+    dry.target = target(&database.url());
+    assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_only_redshift_knows_is_explained() {
+    let warehouse = Warehouse::start();
+    warehouse.redshift.fail_next(Fault::DigestDemanded);
+    let error = sparkload::query(&target(&warehouse.redshift.url()), "public", "SELECT 1").await;
+    let error = error.unwrap_err();
+    assert!(error.help().unwrap().contains("SHA-256"), "{error}: {:?}", error.help());
+}
