@@ -28,5 +28,6 @@ mod servers;
 mod shapes;
 mod soak;
 mod sources;
+mod stand_in;
 mod tables;
 mod targets;

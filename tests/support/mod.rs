@@ -1,5 +1,8 @@
-//! The servers that tests talk to: an S3 inside the process, a PostgreSQL beside it, and a bad line to that.
+//! The servers that tests talk to: an S3 inside the process, a PostgreSQL beside it, a bad line to that, and a Redshift
+//! over both.
 
 pub mod postgres;
 pub mod proxy;
+#[cfg(feature = "s3")]
+pub mod redshift;
 pub mod s3;

@@ -1,0 +1,316 @@
+//! Queries: what Redshift understands of them, rewritten for PostgreSQL where it has another word.
+
+use std::cell::{Cell, RefCell};
+
+use sqlparser::ast::{
+    Cte, Distinct, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName,
+    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias,
+    TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
+};
+
+use super::error::{Refusal, Result};
+use super::functions::{self, Relation};
+
+/// The schema of the stand-in's own functions and tables in PostgreSQL.
+pub const SCHEMA: &str = "redshift_stand_in";
+
+/// What a statement may ask of the session and of the kind of warehouse.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Facts {
+    pub serverless: bool,
+    pub last_copy_id: i64,
+    pub last_copy_count: i64,
+}
+
+/// Goes through a statement, refuses what Redshift would, and rewrites the rest.
+pub struct Check {
+    pub(super) facts: Facts,
+    /// Something that only the leader node has.
+    pub(super) leader: RefCell<Option<String>>,
+    /// Whether a table of a user's takes part.
+    pub(super) user: Cell<bool>,
+    /// The names of queries in WITH.
+    named: RefCell<Vec<String>>,
+}
+
+impl Check {
+    pub fn new(facts: Facts) -> Check {
+        Check {
+            facts,
+            leader: RefCell::default(),
+            user: Cell::new(false),
+            named: RefCell::default(),
+        }
+    }
+
+    /// Ends the check of a statement: the leader's own functions and tables don't go with those of the compute nodes.
+    pub fn finish(&self) -> Result<()> {
+        match &*self.leader.borrow() {
+            Some(name) if self.user.get() => {
+                let text = format!(
+                    "Specified types or functions (one per INFO message) not supported on Redshift tables ({name})."
+                );
+                Err(Refusal::new("0A000", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn query(&self, query: &mut Query) -> Result<()> {
+        let Query { with, body, order_by, limit_clause, fetch, locks, .. } = query;
+        if fetch.is_some() {
+            return Err(Refusal::syntax("FETCH"));
+        }
+        if !locks.is_empty() {
+            return Err(Refusal::unsupported("SELECT FOR UPDATE"));
+        }
+        if let Some(With { cte_tables, .. }) = with {
+            for Cte { alias, query, materialized, .. } in cte_tables {
+                if materialized.is_some() {
+                    return Err(Refusal::syntax("MATERIALIZED"));
+                }
+                self.alias(alias)?;
+                self.named.borrow_mut().extend(parts(&ObjectName::from(vec![alias.name.clone()]))?);
+                self.query(query)?;
+            }
+        }
+        self.body(body)?;
+        match order_by.as_mut().map(|it| &mut it.kind) {
+            None => {}
+            Some(OrderByKind::Expressions(order)) => self.order(order)?,
+            Some(OrderByKind::All(_)) => return Err(Refusal::syntax("ALL")),
+        }
+        match limit_clause {
+            None => Ok(()),
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
+                limit.iter_mut().try_for_each(|it| self.expr(it))?;
+                offset.iter_mut().try_for_each(|it| self.expr(&mut it.value))
+            }
+            Some(_) => Err(Refusal::syntax(",")),
+        }
+    }
+
+    fn body(&self, body: &mut SetExpr) -> Result<()> {
+        match body {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left)?;
+                self.body(right)
+            }
+            // Lists of values are for INSERT alone; see `values`.
+            SetExpr::Values(_) => Err(Refusal::syntax("VALUES")),
+            other => {
+                let text = other.to_string();
+                Err(Refusal::syntax(text.split(' ').next().unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The rows of an INSERT.
+    pub fn values(&self, values: &mut Values) -> Result<()> {
+        for row in &mut values.rows {
+            row.content.iter_mut().try_for_each(|it| self.expr(it))?;
+        }
+        Ok(())
+    }
+
+    fn select(&self, select: &mut Select) -> Result<()> {
+        if select.flavor != SelectFlavor::Standard {
+            return Err(Refusal::syntax("FROM"));
+        }
+        if let Some(Distinct::On(_)) = select.distinct {
+            return Err(Refusal::unsupported("SELECT DISTINCT ON"));
+        }
+        if select.into.is_some() {
+            return Err(Refusal::unsupported("SELECT INTO"));
+        }
+        if select.top.is_some() {
+            return Err(Refusal::unsupported("TOP"));
+        }
+        if select.qualify.is_some() {
+            return Err(Refusal::unsupported("QUALIFY"));
+        }
+        if !select.named_window.is_empty() {
+            return Err(Refusal::syntax("WINDOW"));
+        }
+        if select.exclude.is_some() {
+            return Err(Refusal::unsupported("EXCLUDE"));
+        }
+        if select.projection.is_empty() {
+            return Err(Refusal::syntax("FROM"));
+        }
+        for item in &mut select.projection {
+            match item {
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+                    self.expr(expr)?;
+                }
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+                    let WildcardAdditionalOptions { wildcard_token, .. } = &*options;
+                    let plain = WildcardAdditionalOptions {
+                        wildcard_token: wildcard_token.clone(),
+                        ..Default::default()
+                    };
+                    if *options != plain {
+                        return Err(Refusal::unsupported("a wildcard's option"));
+                    }
+                }
+                SelectItem::ExprWithAliases { .. } => return Err(Refusal::syntax("(")),
+            }
+        }
+        self.tables(&mut select.from)?;
+        select.selection.iter_mut().try_for_each(|it| self.expr(it))?;
+        match &mut select.group_by {
+            GroupByExpr::Expressions(by, modifiers) if modifiers.is_empty() => {
+                by.iter_mut().try_for_each(|it| self.expr(it))?;
+            }
+            _ => return Err(Refusal::unsupported("GROUP BY ALL")),
+        }
+        select.having.iter_mut().try_for_each(|it| self.expr(it))
+    }
+
+    pub fn order(&self, order: &mut [OrderByExpr]) -> Result<()> {
+        order.iter_mut().try_for_each(|it| self.expr(&mut it.expr))
+    }
+
+    pub fn tables(&self, tables: &mut [TableWithJoins]) -> Result<()> {
+        for TableWithJoins { relation, joins } in tables {
+            self.factor(relation)?;
+            for Join { relation, join_operator, .. } in joins {
+                self.factor(relation)?;
+                self.join(join_operator)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn join(&self, join: &mut JoinOperator) -> Result<()> {
+        match join {
+            JoinOperator::Join(on)
+            | JoinOperator::Inner(on)
+            | JoinOperator::Left(on)
+            | JoinOperator::LeftOuter(on)
+            | JoinOperator::Right(on)
+            | JoinOperator::RightOuter(on)
+            | JoinOperator::FullOuter(on)
+            | JoinOperator::CrossJoin(on) => match on {
+                JoinConstraint::On(expr) => self.expr(expr),
+                JoinConstraint::UsingAlias(..) => Err(Refusal::syntax("AS")),
+                JoinConstraint::Using(_) | JoinConstraint::Natural | JoinConstraint::None => Ok(()),
+            },
+            other => Err(Refusal::unsupported(&format!("{other:?}"))),
+        }
+    }
+
+    fn factor(&self, factor: &mut TableFactor) -> Result<()> {
+        match factor {
+            TableFactor::Table {
+                name, alias, args, sample, with_ordinality, inheritance, ..
+            } => {
+                if args.is_some() || *with_ordinality {
+                    return Err(Refusal::unsupported(&format!("function {name} in FROM")));
+                }
+                if sample.is_some() {
+                    return Err(Refusal::syntax("TABLESAMPLE"));
+                }
+                if inheritance.is_some() {
+                    return Err(Refusal::unsupported("ONLY"));
+                }
+                alias.iter().try_for_each(|it| self.alias(it))?;
+                self.relation(name)
+            }
+            TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None } => {
+                self.alias(alias)?;
+                self.query(subquery)
+            }
+            TableFactor::Derived { alias: None, .. } => {
+                Err(Refusal::new("42601", "subquery in FROM must have an alias"))
+            }
+            TableFactor::Derived { .. } => Err(Refusal::syntax("LATERAL")),
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                self.tables(std::slice::from_mut(table_with_joins))
+            }
+            other => Err(Refusal::unsupported(&format!("{other} in FROM"))),
+        }
+    }
+
+    fn alias(&self, alias: &TableAlias) -> Result<()> {
+        match alias.columns.iter().any(|column| column.data_type.is_some()) {
+            true => Err(Refusal::unsupported("a list of column definitions")),
+            false => Ok(()),
+        }
+    }
+
+    /// A table, a view or a relation of the system that is read.
+    pub fn relation(&self, name: &mut ObjectName) -> Result<()> {
+        let parts = parts(name)?;
+        let (schema, table) = match &parts[..] {
+            [table] => (None, table.as_str()),
+            [schema, table] => (Some(schema.as_str()), table.as_str()),
+            _ => return Err(Refusal::unsupported("a name of three parts")),
+        };
+        match schema {
+            Some(SCHEMA) => return Err(missing(name)),
+            Some("information_schema") => {
+                if !functions::is_information(table) {
+                    return Err(missing(name));
+                }
+                self.leader.replace(Some(name.to_string()));
+                return Ok(());
+            }
+            Some("pg_catalog") => {}
+            None if functions::is_system(table) => {}
+            _ => {
+                let named = schema.is_none() && self.named.borrow().iter().any(|it| it == table);
+                self.user.set(self.user.get() || !named);
+                return Ok(());
+            }
+        }
+        match functions::relation(table) {
+            Some(Relation::Leader) => {
+                self.leader.replace(Some(name.to_string()));
+            }
+            Some(Relation::OwnProvisioned) if self.facts.serverless => {
+                let text = format!("permission denied for relation {table}");
+                return Err(Refusal::new("42501", text));
+            }
+            Some(Relation::Own | Relation::OwnProvisioned) => {
+                *name = ObjectName::from(vec![Ident::new(SCHEMA), Ident::new(table)]);
+            }
+            None => return Err(missing(name)),
+        }
+        Ok(())
+    }
+
+    /// A table that is written or defined.
+    pub fn target(&self, name: &ObjectName) -> Result<()> {
+        let parts = parts(name)?;
+        let system = match &parts[..] {
+            [table] => functions::is_system(table),
+            [schema, _] => ["pg_catalog", "information_schema", SCHEMA].contains(&schema.as_str()),
+            _ => return Err(Refusal::unsupported("a name of three parts")),
+        };
+        if system {
+            let text = format!("permission denied for relation {name}");
+            return Err(Refusal::new("42501", text));
+        }
+        self.user.set(true);
+        Ok(())
+    }
+}
+
+/// The parts of a name: in quotes as they are, others in small letters.
+pub fn parts(name: &ObjectName) -> Result<Vec<String>> {
+    let part = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    name.0
+        .iter()
+        .map(|it| it.as_ident().map(part).ok_or_else(|| Refusal::syntax(&it.to_string())))
+        .collect()
+}
+
+fn missing(name: &ObjectName) -> Refusal {
+    Refusal::new("42P01", format!("relation \"{name}\" does not exist"))
+}
