@@ -29,6 +29,7 @@ mod servers;
 mod shapes;
 mod soak;
 mod sources;
+mod stand_in;
 mod tables;
 mod targets;
 mod warehouse;

@@ -6,7 +6,7 @@ WITH sessions AS (
     SELECT user_id,
            session_id,
            count(*) AS items,
-           (EXTRACT(epoch FROM max(start_time)) - EXTRACT(epoch FROM min(start_time))) / 60 AS minutes
+           (EXTRACT(epoch FROM max(start_time)) - EXTRACT(epoch FROM min(start_time))) / 60.0 AS minutes
     FROM songplays
     GROUP BY user_id, session_id
 )

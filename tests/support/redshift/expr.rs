@@ -205,9 +205,11 @@ impl Check {
         if let Some(over) = &mut call.over {
             self.over(over, name, function)?;
         }
-        if name != "listagg" && !call.within_group.is_empty() {
+        let is_ordered = ["listagg", "percentile_cont", "percentile_disc"].contains(&name.as_str());
+        if !is_ordered && !call.within_group.is_empty() {
             return Err(Refusal::unsupported(&format!("WITHIN GROUP with {name}")));
         }
+        self.order(&mut call.within_group)?;
         let own = |name: &str| ObjectName::from(vec![Ident::new(SCHEMA), Ident::new(name)]);
         match function {
             functions::Function::Ranking if call.over.is_none() => {
@@ -222,7 +224,6 @@ impl Check {
             }
             functions::Function::Own | functions::Function::OwnAggregate => call.name = own(name),
             functions::Function::Rewritten => {
-                self.order(&mut call.within_group)?;
                 return rewrite(name, &arguments, distinct, call).map(Some);
             }
             functions::Function::Known => {

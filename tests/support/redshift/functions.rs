@@ -39,6 +39,8 @@ const FUNCTIONS: &[(&str, Function)] = {
         ("listagg", Rewritten),
         ("max", Aggregate),
         ("min", Aggregate),
+        ("percentile_cont", Aggregate),
+        ("percentile_disc", Aggregate),
         ("stddev", Aggregate),
         ("stddev_pop", Aggregate),
         ("stddev_samp", Aggregate),
