@@ -3,6 +3,8 @@
 -- Hard rules count the rows that break them: ok at 0, else broken. They hold for every load, but a server that
 -- doesn't enforce keys (Amazon Redshift) or a hand that edits tables can break them.
 -- The rest tells what the data is like: a count or a percentage, note where someone should know.
+-- Mojibake is text that was encoded twice: the second of two characters is one of chr(128) to chr(191), which no
+-- escape names in every dialect.
 -- Each table is read once, and its counts are then laid out as rows.
 WITH
 plays AS (
@@ -27,7 +29,7 @@ song_rows AS (
            count(*) - count(DISTINCT song_id) AS repeated_keys,
            sum(CASE WHEN title IS NULL OR artist_id IS NULL OR duration IS NULL THEN 1 ELSE 0 END) AS incomplete,
            sum(CASE WHEN year = 0 THEN 1 ELSE 0 END) AS year_0,
-           sum(CASE WHEN title ~ '[ÃÂ][\u0080-\u00BF]|â€' THEN 1 ELSE 0 END) AS mojibake
+           sum(CASE WHEN title ~ ('[ÃÂ][' || chr(128) || '-' || chr(191) || ']|â€') THEN 1 ELSE 0 END) AS mojibake
     FROM songs
 ),
 artist_rows AS (
@@ -37,7 +39,8 @@ artist_rows AS (
            sum(CASE WHEN location IS NULL OR location = '' THEN 1 ELSE 0 END) AS without_location,
            count(*) - count(latitude) AS without_latitude,
            count(*) - count(longitude) AS without_longitude,
-           sum(CASE WHEN name ~ '[ÃÂ][\u0080-\u00BF]|â€' OR location ~ '[ÃÂ][\u0080-\u00BF]|â€'
+           sum(CASE WHEN name ~ ('[ÃÂ][' || chr(128) || '-' || chr(191) || ']|â€')
+                      OR location ~ ('[ÃÂ][' || chr(128) || '-' || chr(191) || ']|â€')
                THEN 1 ELSE 0 END) AS mojibake
     FROM artists
 ),

@@ -95,10 +95,16 @@ async fn every_command_works_on_the_tables() {
         let expected = sparkload::query(&same, "public", named.sql).await.unwrap();
         assert_eq!(found.to_csv(), expected.to_csv(), "{}", named.name);
     }
+    let rename = "UPDATE songs SET title = CASE WHEN year = 0 THEN 'Ã©tÃ©' ELSE 'CORAÇÃO' END";
+    warehouse.database().query(&format!("SET search_path = plays; {rename}"));
+    postgres.query(rename);
     let checks = sparkload::check(&target, "plays").await.unwrap();
     let expected = sparkload::check(&same, "public").await.unwrap();
     assert_eq!(checks, expected);
     assert!(checks.iter().all(|check| check.verdict != Verdict::Broken));
+    let unknown = "SELECT count(*) AS unknown FROM songs WHERE year = 0";
+    let mojibake = checks.iter().find(|it| it.table == "songs" && it.check == "mojibake").unwrap();
+    assert_eq!(csv(&postgres, unknown).await, format!("unknown\n{}\n", mojibake.value));
 
     let history = sparkload::history(&target, "plays").await.unwrap();
     assert_eq!(

@@ -6,14 +6,14 @@ WITH sessions AS (
     SELECT user_id,
            session_id,
            count(*) AS items,
-           (EXTRACT(epoch FROM max(start_time)) - EXTRACT(epoch FROM min(start_time))) / 60.0 AS minutes
+           (EXTRACT(epoch FROM max(start_time)) - EXTRACT(epoch FROM min(start_time))) / CAST(60 AS DOUBLE PRECISION) AS minutes
     FROM songplays
     GROUP BY user_id, session_id
 )
 SELECT count(*) AS sessions,
-       round(CAST(avg(minutes) AS numeric), 1) AS average_minutes,
-       round(CAST(percentile_cont(0.5) WITHIN GROUP (ORDER BY minutes) AS numeric), 1) AS median_minutes,
-       round(CAST(max(minutes) AS numeric), 1) AS longest_minutes,
+       round(CAST(avg(minutes) AS numeric(30, 6)), 1) AS average_minutes,
+       round(CAST(percentile_cont(0.5) WITHIN GROUP (ORDER BY minutes) AS numeric(30, 6)), 1) AS median_minutes,
+       round(CAST(max(minutes) AS numeric(30, 6)), 1) AS longest_minutes,
        round(avg(1.0 * items), 1) AS average_items,
        max(items) AS most_items
 FROM sessions;
