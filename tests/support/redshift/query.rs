@@ -302,12 +302,14 @@ impl Check {
 /// The parts of a name: in quotes as they are, others in small letters.
 pub fn parts(name: &ObjectName) -> Result<Vec<String>> {
     let part = |ident: &Ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
+        Some(_) => Some(ident.value.clone()),
+        // The parser takes it for a name, PostgreSQL would not.
+        None if ident.value.eq_ignore_ascii_case("only") => None,
+        None => Some(ident.value.to_lowercase()),
     };
     name.0
         .iter()
-        .map(|it| it.as_ident().map(part).ok_or_else(|| Refusal::syntax(&it.to_string())))
+        .map(|it| it.as_ident().and_then(part).ok_or_else(|| Refusal::syntax(&it.to_string())))
         .collect()
 }
 

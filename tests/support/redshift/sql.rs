@@ -1,9 +1,9 @@
 //! The statements that Redshift knows, and what becomes of each.
 
 use sqlparser::ast::{
-    AlterTableOperation, Assignment, CommentObject, ContextModifier, Delete, Expr, FromTable,
-    Insert, Lock, ObjectName, ObjectType, RenameTableNameKind, SchemaName, Set, SetExpr,
-    Statement as Parsed, TableFactor, TableObject, Truncate, Update, UpdateTableFromKind,
+    AlterTableOperation, Assignment, ContextModifier, Delete, Expr, FromTable, Insert, Lock,
+    ObjectName, ObjectType, RenameTableNameKind, SchemaName, Set, SetExpr, Statement as Parsed,
+    TableFactor, TableObject, Truncate, Update, UpdateTableFromKind,
 };
 use sqlparser::dialect::RedshiftSqlDialect;
 use sqlparser::parser::Parser;
@@ -243,13 +243,6 @@ fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
         }
         Parsed::Grant(_) => Ok(Command::Run { sql: vec![parsed.to_string()], tag: "GRANT" }),
         Parsed::Revoke(_) => Ok(Command::Run { sql: vec![parsed.to_string()], tag: "REVOKE" }),
-        Parsed::Comment { object_type, if_exists: false, .. } => match object_type {
-            CommentObject::Table | CommentObject::View | CommentObject::Column => {
-                // A table's comment is where the stand-in keeps its keys.
-                Ok(Command::Run { sql: Vec::new(), tag: "COMMENT" })
-            }
-            _ => Err(refused(&parsed)),
-        },
         Parsed::Analyze(analyze) => {
             if analyze.for_columns || analyze.partitions.is_some() || analyze.has_table_keyword {
                 return Err(Refusal::syntax("TABLE"));
