@@ -3,6 +3,9 @@
 use std::error::Error as _;
 use std::time::Duration;
 
+use sqlparser::dialect::RedshiftSqlDialect;
+use sqlparser::parser::Parser;
+
 use sparkload::{Config, CopyAccess, ErrorKind, Existing, Mode, Retry, Table, Verdict};
 
 use crate::books;
@@ -116,6 +119,47 @@ async fn every_command_works_on_the_tables() {
     assert_eq!(objects.len(), 39);
     assert_eq!(sparkload::create(&target, "plays", Existing::Drop).await.unwrap(), Table::ALL);
     assert_eq!(sparkload::history(&target, "plays").await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_statement_is_one_of_redshifts_sql() {
+    let warehouse = Warehouse::start();
+    let target = target(&warehouse.redshift.url());
+    let mut source = source();
+    for inserts in [false, true] {
+        sparkload::create(&target, "public", Existing::Drop).await.unwrap();
+        let mut config = match inserts {
+            true => warehouse.config_of_inserts(source.path()),
+            false => warehouse.config(source.path()),
+        };
+        config.matched_only = true;
+        config.max_errors = 1;
+        sparkload::load(&config).await.unwrap();
+        source.append("log_data/2.json", &[play(3, 4, "Ode"), serde_json::json!({"ts": "never"})]);
+        assert_eq!(sparkload::load(&config).await.unwrap().mode, Mode::Incremental);
+        source.remove("log_data/2.json");
+    }
+    sparkload::check(&target, "public").await.unwrap();
+    sparkload::history(&target, "public").await.unwrap();
+    sparkload::history_of(&target, "public", 1).await.unwrap();
+    let statements = warehouse.redshift.statements();
+    assert!(statements.len() > 100, "{}", statements.len());
+    for statement in statements {
+        // The one thing that the parser does not know.
+        let mut words = statement.split(' ').peekable();
+        let mut known = String::new();
+        while let Some(word) = words.next() {
+            if word == "ENCODE" {
+                let encoding = words.next().unwrap();
+                known.push_str(encoding.trim_start_matches(|it: char| it.is_ascii_alphanumeric()));
+            } else {
+                known.push_str(word);
+            }
+            known.push(' ');
+        }
+        let parsed = Parser::parse_sql(&RedshiftSqlDialect {}, &known);
+        assert!(parsed.is_ok(), "{statement}: {parsed:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

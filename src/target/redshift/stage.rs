@@ -296,14 +296,12 @@ impl Stage {
             CopyAccess::DefaultRole => "IAM_ROLE default".to_owned(),
             CopyAccess::Keys => {
                 let keys = self.bucket.credentials().await?;
-                let token =
-                    keys.session_token().map(|token| format!(" SESSION_TOKEN {}", literal(token)));
-                format!(
-                    "ACCESS_KEY_ID {} SECRET_ACCESS_KEY {}{}",
-                    literal(keys.access_key_id()),
-                    literal(keys.secret_access_key()),
-                    token.unwrap_or_default(),
-                )
+                let (id, secret) = (keys.access_key_id(), keys.secret_access_key());
+                let token = keys
+                    .session_token()
+                    .map_or_else(String::new, |token| format!(";token={token}"));
+                let keys = format!("aws_access_key_id={id};aws_secret_access_key={secret}{token}");
+                format!("CREDENTIALS {}", literal(&keys))
             }
         };
         Ok(access.into())
