@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 /// How a cluster is opened up.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// How its user logs in.
-    pub login: Login,
+    /// How its user logs in; `None` only where it is there already.
+    pub login: Option<Login>,
     /// Who may reach it.
     pub allow: Cidr,
     /// How long to wait until it can be used; `None` doesn't wait.
@@ -44,12 +44,12 @@ pub struct Created {
 pub async fn create(cluster: &Cluster, opening: &Opening) -> Result<Created> {
     let Opening { login, allow, wait } = opening;
     check_name(cluster)?;
-    if let Login::Password(password) = login {
+    if let Some(Login::Password(password)) = login {
         password::check_password(password)?;
     }
     let account = Account::reach(&cluster.aws).await?;
     let there = status::look(&account, cluster).await?;
-    expect_ours(cluster, &there)?;
+    there.expect_ours(cluster)?;
     if let Some(found) = &there.cluster {
         if found.condition == Condition::Leaving {
             return Err(Error::target(format!("the {} is being deleted", cluster.called()))
@@ -60,32 +60,21 @@ pub async fn create(cluster: &Cluster, opening: &Opening) -> Result<Created> {
         }
     }
 
+    if there.cluster.is_none() && login.is_none() {
+        return Err(Error::config("nothing says how the cluster's user is to log in"));
+    }
+
     let mut changes = Vec::new();
     let role = role::make(&account, cluster, there.role.as_ref(), &mut changes).await?;
     let new_role = changes.iter().any(|change| change.part == Part::Role);
     let group = there.security_group.as_ref();
     let group = security_group::make(&account, cluster, group, *allow, &mut changes).await?;
     let place = Place { role: &role, security_group: &group, new_role };
-    warehouse::make(&account, cluster, login, &place, &mut changes).await?;
+    warehouse::make(&account, cluster, login.as_ref(), &place, &mut changes).await?;
     if let Some(most) = *wait {
         warehouse::wait(&account, cluster, most).await?;
     }
     Ok(Created { changes, status: status::look(&account, cluster).await? })
-}
-
-/// Refuses to go on beside something that is another's.
-fn expect_ours(cluster: &Cluster, there: &Status) -> Result<()> {
-    let Status { name: _, cluster: found, security_group, role } = there;
-    if let Some(found) = found {
-        found.owner.expect_ours(&format!("the {}", cluster.called()), cluster)?;
-    }
-    if let Some(group) = security_group {
-        group.owner.expect_ours(&format!("the security group {}", group.name), cluster)?;
-    }
-    if let Some(role) = role {
-        role.owner.expect_ours(&format!("the role {}", role.name), cluster)?;
-    }
-    Ok(())
 }
 
 /// In what the cluster that is there differs from the one that is wanted.

@@ -156,7 +156,7 @@ impl Change {
 impl Cluster {
     /// The name of the security group that is made for it.
     pub fn security_group(&self) -> String {
-        format!("sparkload-{}", self.name)
+        format!("{}-redshift", self.name)
     }
 
     fn is_serverless(&self) -> bool {

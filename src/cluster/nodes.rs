@@ -80,7 +80,7 @@ fn condition(state: &str) -> Condition {
 pub(super) async fn make(
     account: &Account,
     cluster: &Cluster,
-    login: &Login,
+    login: Option<&Login>,
     place: &Place<'_>,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
@@ -93,7 +93,7 @@ pub(super) async fn make(
 async fn create(
     account: &Account,
     cluster: &Cluster,
-    login: &Login,
+    login: Option<&Login>,
     place: &Place<'_>,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
@@ -117,8 +117,10 @@ async fn create(
         .master_username(&cluster.user)
         .tags(tag);
     let request = match login {
-        Login::Password(password) => request.master_user_password(password.expose_secret()),
-        Login::SecretsManager => request.manage_master_password(true),
+        Some(Login::Password(password)) => request.master_user_password(password.expose_secret()),
+        Some(Login::SecretsManager) => request.manage_master_password(true),
+        // Redshift says that it needs one.
+        None => request,
     };
     let since = Instant::now();
     loop {

@@ -27,7 +27,8 @@ pub(super) fn trust(cluster: &Cluster) -> Value {
 /// `partition` is that of the account: `aws`, `aws-cn` or `aws-us-gov`.
 pub(super) fn permissions(cluster: &Cluster, partition: &str) -> Option<Value> {
     let mut reads: Vec<_> = cluster.reads.iter().filter_map(Place::of).collect();
-    let stage = cluster.stage.as_ref().and_then(Place::of);
+    // Files are put into it as into a folder: what else begins like its name is not meant.
+    let stage = cluster.stage.as_ref().and_then(Place::of).map(Place::folder);
     reads.dedup();
     reads.retain(|place| Some(place) != stage.as_ref());
 
@@ -65,15 +66,22 @@ fn allow(actions: &[&str], resource: &Value) -> Value {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place<'a> {
     bucket: &'a str,
-    prefix: &'a str,
+    prefix: String,
 }
 
 impl<'a> Place<'a> {
     fn of(location: &'a Location) -> Option<Self> {
         match location {
             Location::Directory(_) => None,
-            Location::S3 { bucket, prefix } => Some(Self { bucket, prefix }),
+            Location::S3 { bucket, prefix } => Some(Self { bucket, prefix: prefix.clone() }),
         }
+    }
+
+    fn folder(mut self) -> Self {
+        if !self.prefix.is_empty() && !self.prefix.ends_with('/') {
+            self.prefix.push('/');
+        }
+        self
     }
 
     fn bucket_arn(&self, partition: &str) -> String {
@@ -121,7 +129,7 @@ mod tests {
     #[test]
     fn the_role_reads_the_source_writes_the_stage_and_does_nothing_else() {
         let cluster =
-            cluster(&["s3://songs/song_data/", "s3://songs/log_data/"], Some("s3://stage/tmp/"));
+            cluster(&["s3://songs/song_data/", "s3://songs/log_data/"], Some("s3://stage/tmp"));
         let permissions = permissions(&cluster, "aws").unwrap();
         insta::assert_snapshot!(serde_json::to_string_pretty(&permissions).unwrap(), @"");
     }

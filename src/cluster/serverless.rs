@@ -131,7 +131,7 @@ fn tag(cluster: &Cluster) -> Result<Tag> {
 pub(super) async fn make(
     account: &Account,
     cluster: &Cluster,
-    login: &Login,
+    login: Option<&Login>,
     place: &Place<'_>,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
@@ -150,7 +150,7 @@ pub(super) async fn make(
 async fn create_namespace(
     account: &Account,
     cluster: &Cluster,
-    login: &Login,
+    login: Option<&Login>,
     place: &Place<'_>,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
@@ -164,8 +164,10 @@ async fn create_namespace(
         .iam_roles(place.role)
         .tags(tag(cluster)?);
     let request = match login {
-        Login::Password(password) => request.admin_user_password(password.expose_secret()),
-        Login::SecretsManager => request.manage_admin_password(true),
+        Some(Login::Password(password)) => request.admin_user_password(password.expose_secret()),
+        Some(Login::SecretsManager) => request.manage_admin_password(true),
+        // Redshift says that it needs one.
+        None => request,
     };
     let since = Instant::now();
     loop {

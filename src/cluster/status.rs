@@ -28,6 +28,25 @@ impl Status {
         let Self { name: _, cluster, security_group, role } = self;
         cluster.is_none() && security_group.is_none() && role.is_none()
     }
+
+    /// Refuses to make anything for `cluster` beside what is another's.
+    ///
+    /// # Errors
+    ///
+    /// Something of what is there was not made by sparkload for it.
+    pub fn expect_ours(&self, cluster: &Cluster) -> Result<()> {
+        let Self { name: _, cluster: found, security_group, role } = self;
+        if let Some(found) = found {
+            found.owner.expect_ours(&format!("the {}", cluster.called()), cluster)?;
+        }
+        if let Some(group) = security_group {
+            group.owner.expect_ours(&format!("the security group {}", group.name), cluster)?;
+        }
+        if let Some(role) = role {
+            role.owner.expect_ours(&format!("the role {}", role.name), cluster)?;
+        }
+        Ok(())
+    }
 }
 
 /// Looks for what is there of `cluster`.

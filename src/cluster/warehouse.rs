@@ -85,7 +85,7 @@ pub(super) struct Place<'a> {
 pub(super) async fn make(
     account: &Account,
     cluster: &Cluster,
-    login: &Login,
+    login: Option<&Login>,
     place: &Place<'_>,
     changes: &mut Vec<Change>,
 ) -> Result<()> {
