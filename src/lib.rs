@@ -45,6 +45,7 @@
 //!
 //! `s3` reads from S3 and generates into it, `embedded` brings the embedded PostgreSQL, `bench` measures the stages of a
 //! load, and `cli` is the program. All are on by default; none is needed to load a directory into a PostgreSQL server.
+//! `cluster` makes and removes clusters of Amazon Redshift.
 
 #[macro_use]
 mod failpoint;
@@ -53,6 +54,8 @@ mod failpoint;
 pub mod bench;
 mod buffer;
 mod check;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 mod config;
 mod cpu;
 mod decode;

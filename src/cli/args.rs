@@ -5,6 +5,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::cluster_args::Cluster;
 use super::options::{
     Data, Database, Front, How, Measuring, Records, Retries, Rows, S3, Source, Staging, Target,
     Tuning,
@@ -18,7 +19,8 @@ Loads Sparkify's song and log JSON from S3 or a directory into a star schema in 
   sparkload query top-songs               ask what was loaded
   sparkload check                         see whether all is well with it
   sparkload history                       see what was loaded when
-  sparkload bench --source ./data         see how fast it is";
+  sparkload bench --source ./data         see how fast it is
+  sparkload cluster create                make a Redshift cluster to load into";
 
 const LOAD_EXAMPLES: &str = "\
 Loads the songs and logs of a source into the tables, all or nothing
@@ -54,6 +56,18 @@ Measures each stage of a load alone, and the whole
 Each measurement is a process of its own, and they take turns: run 1 of every stage, then run 2. It works in a schema \
 of its own and never touches other tables; without a target, in an embedded PostgreSQL that is gone afterwards. \
 docs/benchmarks.md says what the figures mean and how to get some that hold.";
+
+const CLUSTER_EXAMPLES: &str = "\
+Makes, shows and removes a Redshift cluster to load into
+
+  sparkload cluster create --source s3://bucket --stage s3://bucket/stage --nodes 2
+  sparkload cluster create --serverless --allow-cidr 203.0.113.7/32
+  sparkload cluster status
+  sparkload cluster delete --final-snapshot last
+
+A cluster costs money from the moment that it is made until it is removed. It comes with a role that may read the source \
+and use the stage and no more, and with a security group that lets in one address; what is there already is left as it \
+is, and only what was made here is ever removed. docs/cluster.md says more.";
 
 const LAYERS: &str = "\
 Every option can also be set by a variable, such as SPARKLOAD_MAX_ERRORS for --max-errors, or in a file by its \
@@ -99,6 +113,9 @@ pub enum Command {
     // Its measurements are processes with the same arguments and a few more, of which the last ones count.
     #[command(long_about = BENCH_EXAMPLES, after_long_help = LAYERS, args_override_self = true)]
     Bench(Box<Bench>),
+    /// Make, show and remove a Redshift cluster to load into
+    #[command(long_about = CLUSTER_EXAMPLES, after_long_help = LAYERS)]
+    Cluster(Cluster),
 }
 
 #[derive(Debug, Args)]

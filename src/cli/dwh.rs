@@ -1,6 +1,7 @@
 //! `dwh.cfg`: the settings file of the pipeline that this program takes the place of, read as it is.
 //!
-//! Its sections are `[CLUSTER]`, `[S3]`, `[AWS]`, and others that a load has no use for. What is empty is not set.
+//! Its sections are `[CLUSTER]`, `[S3]`, `[AWS]`, `[DWH]` for the cluster that is to be made, and others that nothing here
+//! has a use for. What is empty is not set.
 
 use configparser::ini::Ini;
 use sparkload::{Error, Result};
@@ -8,7 +9,7 @@ use sparkload::{Error, Result};
 use super::file::Values;
 
 /// The options that stand for one value each, by section and key.
-const PLAIN: [(&str, &str, &str); 7] = [
+const PLAIN: [(&str, &str, &str); 10] = [
     ("S3", "LOG_DATA", "logs"),
     ("S3", "SONG_DATA", "songs"),
     ("S3", "LOG_JSONPATH", "jsonpaths"),
@@ -16,15 +17,18 @@ const PLAIN: [(&str, &str, &str); 7] = [
     ("AWS", "REGION", "region"),
     ("AWS", "KEY", "access-key-id"),
     ("AWS", "SECRET", "secret-access-key"),
+    ("DWH", "DWH_CLUSTER_IDENTIFIER", "cluster-identifier"),
+    ("DWH", "DWH_NODE_TYPE", "node-type"),
+    ("DWH", "DWH_IAM_ROLE_NAME", "role-name"),
 ];
 
-/// The parts of the target, by their keys in `[CLUSTER]`.
-const CLUSTER: [(&str, &str); 5] = [
-    ("HOST", "host"),
-    ("DB_PORT", "port"),
-    ("DB_NAME", "dbname"),
-    ("DB_USER", "user"),
-    ("DB_PASSWORD", "password"),
+/// The parts of the target, by their keys in `[CLUSTER]` and `[DWH]`, and the options of the cluster that is to be made.
+/// The two sections repeat each other, and what one leaves out the other may have.
+const CLUSTER: [(&str, &str, &str, &str); 4] = [
+    ("DB_PORT", "DWH_PORT", "port", "cluster-port"),
+    ("DB_NAME", "DWH_DB", "dbname", "cluster-database"),
+    ("DB_USER", "DWH_DB_USER", "user", "cluster-user"),
+    ("DB_PASSWORD", "DWH_DB_PASSWORD", "password", "cluster-password"),
 ];
 
 /// Reads the `text` of the file that is shown as `place`.
@@ -44,16 +48,22 @@ pub fn parse(text: &str, place: &str) -> Result<Values> {
         .iter()
         .filter_map(|&(section, key, option)| Some((option.to_owned(), vec![value(section, key)?])))
         .collect();
-    let cluster: Vec<_> = CLUSTER
-        .iter()
-        .filter_map(|&(key, keyword)| {
-            Some(format!("{keyword}={}", quoted(&value("CLUSTER", key)?)))
-        })
-        .collect();
-    // Before there is a cluster, all of it may be there but its address.
-    if value("CLUSTER", "HOST").is_some() {
-        values.push(("target".to_owned(), vec![cluster.join(" ")]));
+    // Before there is a cluster, all of the target may be there but its address.
+    let mut target = value("CLUSTER", "HOST").map(|host| format!("host={}", quoted(&host)));
+    for (key, key_in_dwh, keyword, option) in CLUSTER {
+        let (there, wanted) = (value("CLUSTER", key), value("DWH", key_in_dwh));
+        if let (Some(target), Some(part)) = (&mut target, there.as_ref().or(wanted.as_ref())) {
+            *target += &format!(" {keyword}={}", quoted(part));
+        }
+        values.extend(wanted.or(there).map(|part| (option.to_owned(), vec![part])));
     }
+    values.extend(target.map(|target| ("target".to_owned(), vec![target])));
+    let nodes = match value("DWH", "DWH_CLUSTER_TYPE").as_deref() {
+        // The number is for the other type.
+        Some("single-node") => Some("1".to_owned()),
+        _ => value("DWH", "DWH_NUM_NODES"),
+    };
+    values.extend(nodes.map(|nodes| ("nodes".to_owned(), vec![nodes])));
     Ok(values)
 }
 
@@ -105,6 +115,11 @@ region: us-west-2
 
 [DWH]
 DWH_CLUSTER_TYPE=multi-node
+DWH_NUM_NODES=4
+DWH_NODE_TYPE=dc2.large
+DWH_IAM_ROLE_NAME=dwhRole
+DWH_CLUSTER_IDENTIFIER=dwhCluster
+DWH_DB=other
 ";
         let expected = [
             ("logs", "s3://udacity-dend/log_data"),
@@ -113,11 +128,19 @@ DWH_CLUSTER_TYPE=multi-node
             ("iam-role", "arn:aws:iam::123456789012:role/dwhRole"),
             ("region", "us-west-2"),
             ("access-key-id", "AKIDEXAMPLE"),
+            ("cluster-identifier", "dwhCluster"),
+            ("node-type", "dc2.large"),
+            ("role-name", "dwhRole"),
+            ("cluster-port", "5439"),
+            ("cluster-database", "other"),
+            ("cluster-user", "dwhuser"),
+            ("cluster-password", "it's % \\ # 1=2"),
             (
                 "target",
                 "host='dwh.example.eu-west-1.redshift.amazonaws.com' port='5439' dbname='dwh' user='dwhuser' \
                  password='it\\'s % \\\\ # 1=2'",
             ),
+            ("nodes", "4"),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(values(text), expected);
@@ -126,8 +149,27 @@ DWH_CLUSTER_TYPE=multi-node
     #[test]
     fn what_is_missing_or_empty_is_not_set() {
         assert_eq!(values(""), []);
-        assert_eq!(values("[CLUSTER]\nHOST=\nDB_NAME=dwh\nDB_PASSWORD=x\n[S3]\nLOG_DATA=''"), []);
+        let values_of = |name: &str, text: &str| {
+            values(text).into_iter().find(|(of, _)| of == name).map(|(_, value)| value)
+        };
+        let no_host = "[CLUSTER]\nHOST=\nDB_NAME=dwh\nDB_PASSWORD=x\n[S3]\nLOG_DATA=''";
+        assert_eq!(values_of("target", no_host), None);
+        assert_eq!(values_of("logs", no_host), None);
         assert_eq!(values("[CLUSTER]\nHOST"), []);
+    }
+
+    #[test]
+    fn the_target_takes_from_the_cluster_that_was_wanted_what_is_not_said_of_it() {
+        let text = "[CLUSTER]\nHOST=h\nDB_NAME=\n[DWH]\nDWH_DB=dwh\nDWH_DB_USER=u\nDWH_NUM_NODES=4\n\
+                    DWH_CLUSTER_TYPE=single-node";
+        let values = values(text);
+        let expected = [
+            ("cluster-database", "dwh"),
+            ("cluster-user", "u"),
+            ("target", "host='h' dbname='dwh' user='u'"),
+            ("nodes", "1"),
+        ];
+        assert_eq!(values, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
     #[test]

@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(error.to_string(), "sparkload.toml has an unknown key `fetchs`");
         let help = error.help().unwrap();
         assert!(
-            help.starts_with("did you mean fetches? known are access-key-id, attempts, "),
+            help.starts_with("did you mean fetches? known are access-key-id, address-url, "),
             "{help}"
         );
         assert!(help.ends_with(", wait"), "{help}");

@@ -26,16 +26,20 @@ const FOREIGN: [(&str, &[&str]); 6] = [
 ];
 
 /// Options for one call alone: a standing `drop` would be a trap.
-const TYPED_ONLY: [&str; 5] = ["drop", "list", "only", "help", "version"];
+const TYPED_ONLY: [&str; 8] =
+    ["drop", "list", "only", "help", "version", "final-snapshot", "skip-final-snapshot", "yes"];
 
-/// The command whose options of [`SHADOWED`] names are not those of `load`.
-const GENERATE: &str = "generate";
-const SHADOWED: [&str; 2] = ["songs", "match"];
+/// The options whose names mean something else, or could, where no command is named.
+const SHADOWED: [(&str, &[&str]); 2] =
+    [("generate", &["songs", "match"]), ("cluster", &["database", "user", "port", "password"])];
+
+/// Keys of the settings file that another command writes, for all to take.
+const WRITTEN: [&str; 1] = ["iam-role"];
 
 /// What a command's long option is called in the environment and in the settings file.
 fn layered_name(command: &str, option: &str) -> String {
-    match command == GENERATE && SHADOWED.contains(&option) {
-        true => format!("{GENERATE}-{option}"),
+    match SHADOWED.iter().any(|(of, options)| *of == command && options.contains(&option)) {
+        true => format!("{command}-{option}"),
         false => option.to_owned(),
     }
 }
@@ -60,27 +64,32 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
 
     let mut layers = Layers::default();
     layers.add_variables(&options, environment, is_typed(&typed, "source"));
+    let mut file = None;
     if let Some((path, values)) = file::read(config(&typed, environment), &options)? {
         let based = is_typed(&typed, "source") || layers.0.contains_key("source");
         layers.add_file(&path, values, environment, based);
+        file = Some(path);
     }
 
     let command = Arguments::command().mut_args(|arg| layers.under("", arg));
     let command = command.mut_subcommands(|sub| {
         let name = sub.get_name().to_owned();
-        sub.mut_args(|arg| layers.under(&name, arg))
+        let sub = sub.mut_args(|arg| layers.under(&name, arg));
+        sub.mut_subcommands(|action| action.mut_args(|arg| layers.under(&name, arg)))
     });
     let name = typed.subcommand_name().unwrap_or_default();
     let matches =
         command.try_get_matches_from(line).map_err(|error| layers.misplaced(name, &error))?;
-    Arguments::from_arg_matches(&matches).map_err(usage)
+    let mut arguments = Arguments::from_arg_matches(&matches).map_err(usage)?;
+    arguments.front.config = file;
+    Ok(arguments)
 }
 
 /// The settings file that is named.
 fn config(typed: &ArgMatches, environment: &Environment) -> Option<PathBuf> {
     let named = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
     named(typed)
-        .or_else(|| typed.subcommand().and_then(|(_, matches)| named(matches)))
+        .or_else(|| named(innermost(typed)))
         .or_else(|| set(environment, "SPARKLOAD_CONFIG").map(PathBuf::from))
 }
 
@@ -88,8 +97,16 @@ fn set<'a>(environment: &'a Environment, name: &str) -> Option<&'a String> {
     environment.get(name).filter(|value| !value.is_empty())
 }
 
+/// What was typed behind the last command, of `cluster create` that of `create`.
+fn innermost(mut matches: &ArgMatches) -> &ArgMatches {
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
+    matches
+}
+
 fn is_typed(matches: &ArgMatches, id: &str) -> bool {
-    let Some((_, matches)) = matches.subcommand() else { return false };
+    let matches = innermost(matches);
     matches.try_contains_id(id).unwrap_or(false)
         && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
@@ -175,8 +192,11 @@ pub enum Takes {
 impl Options {
     pub fn of(command: &clap::Command) -> Self {
         let commands = command.get_subcommands().chain([command]);
-        let args = commands
-            .flat_map(|command| command.get_arguments().map(|arg| (command.get_name(), arg)));
+        let args = commands.flat_map(|command| {
+            let actions = command.get_subcommands().filter(|_| command.get_name() == "cluster");
+            let parts = actions.chain([command]);
+            parts.flat_map(|part| part.get_arguments()).map(|arg| (command.get_name(), arg))
+        });
         let options = args.filter_map(|(command, arg)| {
             let takes = match arg.get_action() {
                 ArgAction::Append => Takes::Many,
@@ -186,7 +206,8 @@ impl Options {
         });
         let layered = options.filter(|(name, _)| !TYPED_ONLY.contains(&name.as_str()));
         // Which file to read is settled before one is read.
-        Self(layered.filter(|(name, _)| name != "config").collect())
+        let written = WRITTEN.map(|name| (name.to_owned(), Takes::One));
+        Self(layered.filter(|(name, _)| name != "config").chain(written).collect())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, Takes)> {

@@ -5,6 +5,9 @@
 mod args;
 mod bench;
 mod check;
+#[cfg(feature = "cluster")]
+mod cluster;
+mod cluster_args;
 mod create;
 mod display;
 mod dwh;
@@ -67,6 +70,8 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::Check(job) => or_stop(check::run(job), stopped).await,
                 Job::History(job) => or_stop(history::run(job), stopped).await,
                 Job::Generate(job) => or_stop(generate::run(job), stopped).await,
+                #[cfg(feature = "cluster")]
+                Job::Cluster(job) => or_stop(Box::pin(cluster::run(job)), stopped).await,
                 Job::Bench(job) => bench::run(job, front, bars, stopped).await,
             }
         });

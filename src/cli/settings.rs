@@ -31,6 +31,8 @@ pub enum Job {
     History(History),
     Generate(Box<Generate>),
     Bench(Box<Bench>),
+    #[cfg(feature = "cluster")]
+    Cluster(super::cluster::settings::Job),
 }
 
 pub struct Load {
@@ -100,8 +102,7 @@ impl Settings {
     /// One of them makes no sense.
     pub fn new(arguments: Arguments, environment: &Environment) -> Result<Self> {
         let Arguments { command, front } = arguments;
-        // Which file was read is settled.
-        let options::Front { quiet, verbose, log_format, config: _ } = front;
+        let options::Front { quiet, verbose, log_format, config } = front;
         let front = Front { quiet, verbose, log_format: log_format.unwrap_or_default() };
         let job = match command {
             Command::Load(load) => Job::Load(Box::new(Load::new(*load, environment)?)),
@@ -130,6 +131,16 @@ impl Settings {
             }
             Command::Generate(generate) => Job::Generate(Box::new(Generate::new(*generate)?)),
             Command::Bench(bench) => Job::Bench(Box::new(Bench::new(*bench, environment)?)),
+            #[cfg(feature = "cluster")]
+            Command::Cluster(cluster) => {
+                Job::Cluster(super::cluster::settings::Job::new(cluster, config)?)
+            }
+            #[cfg(not(feature = "cluster"))]
+            Command::Cluster(_) => {
+                let _ = config;
+                return Err(Error::config("this sparkload was built without `cluster`")
+                    .with_help("build it with: cargo install --path . --features cluster"));
+            }
         };
         Ok(Self { job, front })
     }
@@ -146,6 +157,8 @@ impl Job {
             }
             Self::Create(_) => ("the tables were made all together or not at all", None),
             Self::Query(_) | Self::Check(_) | Self::History(_) => ("there are no results", None),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(job) => (job.if_interrupted(), None),
             Self::Generate(_) => ("the objects that are complete stay, and are not all", None),
             Self::Bench(_) => {
                 ("the next bench drops what may be left of the schema that this one has made", None)

@@ -23,6 +23,8 @@ use crate::retry::{Attempts, Retry};
 pub use location::Location;
 pub use selection::Skipped;
 
+#[cfg(feature = "cluster")]
+pub(crate) use s3::configuration;
 #[cfg(feature = "s3")]
 pub(crate) use s3::{Bucket, ObjectWriter};
 pub(crate) use selection::{Globs, Listing};

@@ -2,6 +2,7 @@
 //!
 //! The SDK's own retries are off: when to try again is said in one place, by [`Retry`].
 
+mod account;
 mod ahead;
 mod body;
 mod failure;
@@ -15,17 +16,14 @@ use std::error::Error as StdError;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::Region;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{
-    Credentials, ProvideCredentials, SharedCredentialsProvider, StalledStreamProtectionConfig,
-};
+use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use percent_encoding::percent_decode_str;
-use secrecy::ExposeSecret;
 
 use self::ahead::Ahead;
 use self::failure::{Failure, FailureKind};
@@ -35,6 +33,7 @@ use super::{Encryption, Entry, Object, Reach, ReadError, S3Options};
 use crate::error::{Error, Result};
 use crate::retry::{Attempts, Retry};
 
+pub(crate) use self::account::configuration;
 pub(crate) use self::ahead::ObjectBody;
 use self::put::Upload;
 pub(crate) use self::writer::ObjectWriter;
@@ -76,43 +75,12 @@ impl Bucket {
         retry: Retry,
         reach: Reach,
     ) -> Self {
-        let S3Options {
-            region,
-            profile,
-            endpoint_url,
-            path_style,
-            no_sign_request,
-            request_payer,
-            credentials,
-            encryption,
-        } = options.clone();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(endpoint_url) = endpoint_url {
-            loader = loader.endpoint_url(endpoint_url);
-        }
-        if let Some(credentials) = credentials {
-            let secret = credentials.secret_access_key.expose_secret();
-            let id = credentials.access_key_id;
-            let keys = Credentials::new(id, secret, None, None, "settings");
-            loader = loader.credentials_provider(keys);
-        }
-        if no_sign_request {
-            loader = loader.no_credentials();
-        }
-        if let Some(region) = region {
-            loader = loader.region(Region::new(region));
-        }
-        // Without this a server that takes a request and never answers would be waited for without end.
-        loader = loader.timeout_config(TimeoutConfig::builder().read_timeout(STALLED).build());
-        let shared = Box::pin(loader.load()).await;
+        let shared = configuration(options).await;
         let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
         let route = Arc::default();
         let config = aws_sdk_s3::config::Builder::from(&shared)
             .region(region.clone())
-            .force_path_style(path_style)
+            .force_path_style(options.path_style)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled())
             .interceptor(Scout(Arc::downgrade(&route)))
@@ -122,8 +90,8 @@ impl Bucket {
             route,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
-            request_payer: request_payer.then_some(RequestPayer::Requester),
-            encryption,
+            request_payer: options.request_payer.then_some(RequestPayer::Requester),
+            encryption: options.encryption.clone(),
             region,
             credentials: shared.credentials_provider(),
             retry,
