@@ -10,7 +10,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::columns::{self, Kind};
 use super::error::{Refusal, Result};
-use super::query::{Check, parts};
+use super::query::{Check, name};
 use super::sql::parse;
 use super::tokens::{Cursor, literal, quoted};
 
@@ -48,6 +48,7 @@ pub fn create(tokens: &[TokenWithSpan], check: &Check) -> Result<Vec<String>> {
         if table.if_not_exists {
             return Err(Refusal::syntax("AS"));
         }
+        table.columns.iter().try_for_each(|it| name(&it.name).map(drop))?;
         check.query(query)?;
         if check.leader.borrow().is_some() {
             check.user.set(true);
@@ -115,7 +116,7 @@ fn from_columns(
         }
         Ok(())
     };
-    let names: Vec<String> = table.columns.iter().map(|it| name_of(&it.name)).collect();
+    let names = table.columns.iter().map(|it| name(&it.name)).collect::<Result<Vec<_>>>()?;
     let known = |name: &str| match names.iter().any(|it| it == name) {
         true => Ok(()),
         false => {
@@ -138,7 +139,7 @@ fn from_columns(
                 }
             }
             TableConstraint::ForeignKey(key) => {
-                key.columns.iter().try_for_each(|it| known(&name_of(it)))?;
+                key.columns.iter().try_for_each(|it| known(&name(it)?))?;
                 refer(&key.foreign_table)?;
             }
             other => {
@@ -153,13 +154,13 @@ fn from_columns(
         known(key)?;
     }
     let mut lines = Vec::new();
-    for ColumnDef { name, data_type, options } in &table.columns {
+    for ColumnDef { name: ident, data_type, options } in &table.columns {
         let column = columns::column_type(data_type)?;
-        let key = name_of(name);
+        let key = name(ident)?;
         for (_, encoding) in attributes.encodings.iter().filter(|(of, _)| *of == key) {
             encode(encoding, column.kind, &key)?;
         }
-        let mut line = format!("{name} {}", column.sql);
+        let mut line = format!("{ident} {}", column.sql);
         let mut is_not_null = not_null.contains(&key);
         for option in options {
             match &option.option {
@@ -351,9 +352,4 @@ fn encode(encoding: &str, kind: Kind, column: &str) -> Result<()> {
     }
     let text = format!("invalid encoding type specified for column \"{column}\"");
     Err(Refusal::new("0A000", text))
-}
-
-fn name_of(name: &sqlparser::ast::Ident) -> String {
-    let name = parts(&vec![name.clone()].into());
-    name.ok().and_then(|mut it| it.pop()).unwrap_or_default()
 }

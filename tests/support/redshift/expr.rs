@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use super::columns;
 use super::error::{Refusal, Result};
 use super::functions;
-use super::query::{Check, SCHEMA, parts};
+use super::query::{Check, SCHEMA, name, parts};
 use super::tokens::literal;
 
 /// The answer to `version()`.
@@ -20,15 +20,20 @@ pub const VERSION: &str = "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GC
 impl Check {
     pub fn expr(&self, expr: &mut Expr) -> Result<()> {
         match expr {
-            Expr::Identifier(name) => self.identifier(name).map(|known| {
+            Expr::Identifier(ident) => self.identifier(ident).map(|known| {
                 if let Some(known) = known {
                     *expr = raw(known);
                 }
             }),
             Expr::CompoundIdentifier(names) => {
-                // No column of a table's own can be the system's.
-                let last = names.last().map(|it| it.value.to_lowercase()).unwrap_or_default();
-                if last == "typarray" { Err(no_column(&last)) } else { Ok(()) }
+                // After a point any word is a column's name.
+                names.first().map_or(Ok(String::new()), name)?;
+                match names.last() {
+                    Some(last) if last.value.eq_ignore_ascii_case("typarray") => {
+                        Err(no_column("typarray"))
+                    }
+                    _ => Ok(()),
+                }
             }
             Expr::IsFalse(it)
             | Expr::IsNotFalse(it)
@@ -143,10 +148,10 @@ impl Check {
     }
 
     /// What a name stands for if it isn't a column's.
-    fn identifier(&self, name: &Ident) -> Result<Option<String>> {
-        match (name.quote_style, name.value.to_lowercase().as_str()) {
-            (_, "typarray") => Err(no_column("typarray")),
-            (None, "sysdate") => {
+    fn identifier(&self, ident: &Ident) -> Result<Option<String>> {
+        match name(ident)?.as_str() {
+            "typarray" => Err(no_column("typarray")),
+            "sysdate" if ident.quote_style.is_none() => {
                 Ok(Some("(transaction_timestamp() AT TIME ZONE 'UTC')".to_owned()))
             }
             _ => Ok(None),

@@ -22,6 +22,7 @@ mod settings;
 mod sql;
 mod tokens;
 mod wire;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 
 use sqlparser::ast::{
     Cte, Distinct, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName,
-    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
+    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
 };
 
 use super::error::{Refusal, Result};
 use super::functions::{self, Relation};
+use super::words;
 
 /// The schema of the stand-in's own functions and tables in PostgreSQL.
 pub const SCHEMA: &str = "redshift_stand_in";
@@ -70,7 +71,7 @@ impl Check {
                     return Err(Refusal::syntax("MATERIALIZED"));
                 }
                 self.alias(alias)?;
-                self.named.borrow_mut().extend(parts(&ObjectName::from(vec![alias.name.clone()]))?);
+                self.named.borrow_mut().push(name(&alias.name)?);
                 self.query(query)?;
             }
         }
@@ -235,6 +236,7 @@ impl Check {
     }
 
     fn alias(&self, alias: &TableAlias) -> Result<()> {
+        name(&alias.name)?;
         match alias.columns.iter().any(|column| column.data_type.is_some()) {
             true => Err(Refusal::unsupported("a list of column definitions")),
             false => Ok(()),
@@ -299,18 +301,22 @@ impl Check {
     }
 }
 
-/// The parts of a name: in quotes as they are, others in small letters.
-pub fn parts(name: &ObjectName) -> Result<Vec<String>> {
-    let part = |ident: &Ident| match ident.quote_style {
-        Some(_) => Some(ident.value.clone()),
-        // The parser takes it for a name, PostgreSQL would not.
-        None if ident.value.eq_ignore_ascii_case("only") => None,
-        None => Some(ident.value.to_lowercase()),
+/// The parts of a name, as [`name`] has each.
+pub fn parts(names: &ObjectName) -> Result<Vec<String>> {
+    let part = |it: &ObjectNamePart| match it.as_ident() {
+        Some(ident) => name(ident),
+        None => Err(Refusal::syntax(&it.to_string())),
     };
-    name.0
-        .iter()
-        .map(|it| it.as_ident().and_then(part).ok_or_else(|| Refusal::syntax(&it.to_string())))
-        .collect()
+    names.0.iter().map(part).collect()
+}
+
+/// A name: in quotes as it is, otherwise in small letters, and then none that Redshift reserves.
+pub fn name(ident: &Ident) -> Result<String> {
+    if ident.quote_style.is_some() {
+        return Ok(ident.value.clone());
+    }
+    let name = ident.value.to_lowercase();
+    if words::is_reserved(&name) { Err(Refusal::syntax(&ident.value)) } else { Ok(name) }
 }
 
 fn missing(name: &ObjectName) -> Refusal {

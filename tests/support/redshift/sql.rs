@@ -1,9 +1,9 @@
 //! The statements that Redshift knows, and what becomes of each.
 
 use sqlparser::ast::{
-    AlterTableOperation, Assignment, ContextModifier, Delete, Expr, FromTable, Insert, Lock,
-    ObjectName, ObjectType, RenameTableNameKind, SchemaName, Set, SetExpr, Statement as Parsed,
-    TableFactor, TableObject, Truncate, Update, UpdateTableFromKind,
+    AlterTableOperation, Assignment, AssignmentTarget, BinaryOperator, ContextModifier, Delete,
+    Expr, FromTable, Insert, Lock, ObjectName, ObjectType, RenameTableNameKind, SchemaName, Set,
+    SetExpr, Statement as Parsed, TableFactor, TableObject, Truncate, Update, UpdateTableFromKind,
 };
 use sqlparser::dialect::RedshiftSqlDialect;
 use sqlparser::parser::Parser;
@@ -49,7 +49,7 @@ pub enum Command {
         sql: Vec<String>,
         tag: &'static str,
     },
-    Copy(Copy),
+    Copy(Box<Copy>),
 }
 
 /// Parses what stands between two semicolons.
@@ -81,7 +81,7 @@ pub fn understand(statement: &Statement, facts: Facts) -> Result<Command> {
     let command = if cursor.word("COPY") {
         let copy = Copy::parse(cursor)?;
         check.target(&copy.table.object())?;
-        Command::Copy(copy)
+        Command::Copy(Box::new(copy))
     } else if create::is_it(tokens) {
         let is_query = tokens.iter().any(|it| it.token.to_string().eq_ignore_ascii_case("select"));
         let tag = if is_query { "SELECT" } else { "CREATE TABLE" };
@@ -284,6 +284,7 @@ fn insert(insert: &mut Insert, check: &Check) -> Result<()> {
     }
     let TableObject::TableName(name) = &insert.table else { return Err(Refusal::syntax("(")) };
     check.target(name)?;
+    insert.columns.iter().try_for_each(|it| parts(it).map(drop))?;
     let Some(source) = &mut insert.source else { return Ok(()) };
     match &mut *source.body {
         SetExpr::Values(values) => {
@@ -303,19 +304,27 @@ fn update(update: &mut Update, check: &Check) -> Result<()> {
     if !update.table.joins.is_empty() || update.limit.is_some() || !update.order_by.is_empty() {
         return Err(Refusal::syntax("JOIN"));
     }
-    let TableFactor::Table { name, .. } = &update.table.relation else {
+    let TableFactor::Table { name, alias, .. } = &update.table.relation else {
         return Err(Refusal::syntax("("));
     };
     check.target(name)?;
+    let called = match alias {
+        Some(alias) => super::query::name(&alias.name)?,
+        None => parts(name)?.pop().unwrap_or_default(),
+    };
     for Assignment { target, value } in &mut update.assignments {
-        if let sqlparser::ast::AssignmentTarget::Tuple(_) = target {
+        let AssignmentTarget::ColumnName(column) = target else {
             return Err(Refusal::syntax("("));
-        }
+        };
+        parts(column)?;
         check.expr(value)?;
     }
     match &mut update.from {
         None => {}
-        Some(UpdateTableFromKind::AfterSet(tables)) => check.tables(tables)?,
+        Some(UpdateTableFromKind::AfterSet(tables)) => {
+            check.tables(tables)?;
+            joined(update.selection.as_ref(), &called)?;
+        }
         Some(UpdateTableFromKind::BeforeSet(_)) => return Err(Refusal::syntax("FROM")),
     }
     update.selection.iter_mut().try_for_each(|it| check.expr(it))
@@ -338,8 +347,45 @@ fn delete(delete: &mut Delete, check: &Check) -> Result<()> {
         return Err(Refusal::syntax("AS"));
     }
     check.target(name)?;
-    delete.using.iter_mut().try_for_each(|it| check.tables(it))?;
+    if let Some(using) = &mut delete.using {
+        check.tables(using)?;
+        joined(delete.selection.as_ref(), &parts(name)?.pop().unwrap_or_default())?;
+    }
     delete.selection.iter_mut().try_for_each(|it| check.expr(it))
+}
+
+/// Holds an UPDATE or DELETE that reads other tables to Redshift's rule: the table itself is equal to one of them in
+/// some column. Names without a table before them say nothing here, so they are no proof.
+fn joined(selection: Option<&Expr>, table: &str) -> Result<()> {
+    if selection.is_some_and(|it| is_joined(it, table)) {
+        return Ok(());
+    }
+    Err(Refusal::new("0A000", "Target table must be part of an equijoin predicate"))
+}
+
+fn is_joined(condition: &Expr, table: &str) -> bool {
+    match condition {
+        Expr::Nested(inner) => is_joined(inner, table),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            is_joined(left, table) || is_joined(right, table)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+            match (table_of(left), table_of(right)) {
+                (Some(left), Some(right)) => (left == table) != (right == table),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+/// The table of the column that an expression is, cast or not.
+fn table_of(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::CompoundIdentifier(names) => super::query::name(names.iter().nth_back(1)?).ok(),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => table_of(expr),
+        _ => None,
+    }
 }
 
 fn alter(table: &ObjectName, operation: &AlterTableOperation, check: &Check) -> Result<String> {
