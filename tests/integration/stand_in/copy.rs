@@ -271,6 +271,18 @@ async fn what_cannot_be_loaded_is_told_and_kept() {
 }
 
 #[tokio::test]
+async fn a_record_has_four_megabytes_at_most() {
+    let (_redshift, s3, client) = with_table().await;
+    rows(&client, "CREATE TABLE z (a VARCHAR(MAX), b VARCHAR(MAX))").await;
+    let copy = format!("COPY z FROM 's3://stage/part' IAM_ROLE '{ROLE}' CSV TRUNCATECOLUMNS");
+    s3.put("stage", "part", format!("{},\n", "x".repeat((4 << 20) - 1)));
+    rows(&client, &copy).await;
+    assert_eq!(rows(&client, "SELECT octet_length(a) FROM z").await, ["65535"]);
+    s3.put("stage", "part", format!("{},\n", "x".repeat(4 << 20)));
+    assert!(refusal(&client, &copy).await.starts_with("XX000 Load into table 'z' failed."));
+}
+
+#[tokio::test]
 async fn a_copy_belongs_to_its_transaction() {
     let (redshift, s3, client) = with_table().await;
     s3.put("stage", "part", "1,one,,\n2,two,,\n");

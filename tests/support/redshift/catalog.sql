@@ -10,7 +10,7 @@ CREATE TABLE redshift_stand_in.stl_load_errors (
     tbl int,
     starttime timestamp NOT NULL DEFAULT (clock_timestamp() AT TIME ZONE 'UTC'),
     session int,
-    query bigint,
+    query int,
     filename char(256),
     line_number bigint,
     colname char(127),
@@ -29,7 +29,7 @@ CREATE TABLE redshift_stand_in.stl_load_errors (
 CREATE VIEW redshift_stand_in.sys_load_error_detail AS
 SELECT
     userid AS user_id,
-    query AS query_id,
+    query::bigint AS query_id,
     0::bigint AS transaction_id,
     session AS session_id,
     current_database()::char(64) AS database_name,

@@ -1,29 +1,18 @@
-//! CREATE TABLE: Redshift's attributes of tables and columns are read by hand, since they come in any order, and the rest
-//! is for the parser.
+//! CREATE TABLE.
 //!
 //! Keys and encodings are checked and then forgotten, but for a note of the table's keys; nothing enforces them.
 
 use sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableLikeKind, Statement as Parsed, TableConstraint,
 };
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::TokenWithSpan;
 
-use super::columns::{self, Kind};
+use super::attributes::{Attributes, encode, separate};
+use super::columns;
 use super::error::{Refusal, Result};
-use super::query::{Check, parts};
+use super::query::{Check, name};
 use super::sql::parse;
 use super::tokens::{Cursor, literal, quoted};
-
-/// What stands in a CREATE TABLE for Redshift alone.
-#[derive(Debug, Default)]
-struct Attributes {
-    style: Option<String>,
-    dist_keys: Vec<String>,
-    sort_keys: Vec<String>,
-    /// Encodings by the columns' names.
-    encodings: Vec<(String, String)>,
-    any: bool,
-}
 
 /// Whether it is a CREATE TABLE of any kind.
 pub fn is_it(tokens: &[TokenWithSpan]) -> bool {
@@ -48,6 +37,7 @@ pub fn create(tokens: &[TokenWithSpan], check: &Check) -> Result<Vec<String>> {
         if table.if_not_exists {
             return Err(Refusal::syntax("AS"));
         }
+        table.columns.iter().try_for_each(|it| name(&it.name).map(drop))?;
         check.query(query)?;
         if check.leader.borrow().is_some() {
             check.user.set(true);
@@ -115,7 +105,7 @@ fn from_columns(
         }
         Ok(())
     };
-    let names: Vec<String> = table.columns.iter().map(|it| name_of(&it.name)).collect();
+    let names = table.columns.iter().map(|it| name(&it.name)).collect::<Result<Vec<_>>>()?;
     let known = |name: &str| match names.iter().any(|it| it == name) {
         true => Ok(()),
         false => {
@@ -138,7 +128,7 @@ fn from_columns(
                 }
             }
             TableConstraint::ForeignKey(key) => {
-                key.columns.iter().try_for_each(|it| known(&name_of(it)))?;
+                key.columns.iter().try_for_each(|it| known(&name(it)?))?;
                 refer(&key.foreign_table)?;
             }
             other => {
@@ -153,13 +143,13 @@ fn from_columns(
         known(key)?;
     }
     let mut lines = Vec::new();
-    for ColumnDef { name, data_type, options } in &table.columns {
+    for ColumnDef { name: ident, data_type, options } in &table.columns {
         let column = columns::column_type(data_type)?;
-        let key = name_of(name);
+        let key = name(ident)?;
         for (_, encoding) in attributes.encodings.iter().filter(|(of, _)| *of == key) {
             encode(encoding, column.kind, &key)?;
         }
-        let mut line = format!("{name} {}", column.sql);
+        let mut line = format!("{ident} {}", column.sql);
         let mut is_not_null = not_null.contains(&key);
         for option in options {
             match &option.option {
@@ -202,158 +192,4 @@ fn note(table: &str, attributes: &Attributes) -> String {
         "DO $$ BEGIN IF obj_description({name}::regclass, 'pg_class') IS NULL THEN \
          EXECUTE format('COMMENT ON TABLE %s IS %L', {name}, {comment}); END IF; END $$"
     )
-}
-
-/// Takes Redshift's attributes out of the statement.
-fn separate(tokens: &[TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Attributes)> {
-    let mut kept = Vec::new();
-    let mut attributes = Attributes::default();
-    let mut at = 0;
-    while let Some(token) = tokens.get(at) {
-        let is_end = Cursor::new(&tokens[at..]).peek_word().is_some_and(|word| {
-            ["AS", "BACKUP", "DISTSTYLE", "DISTKEY", "COMPOUND", "INTERLEAVED", "SORTKEY", "ENCODE"]
-                .contains(&word.as_str())
-        });
-        if is_end {
-            break;
-        }
-        at += 1;
-        // `LOCAL` means nothing, and the parser does not know it.
-        if Cursor::new(&tokens[at - 1..at]).word("LOCAL") {
-            continue;
-        }
-        kept.push(token.clone());
-        if token.token == Token::LParen {
-            at = columns_of(tokens, at, &mut kept, &mut attributes)?;
-            break;
-        }
-    }
-    let mut cursor = Cursor::new(&tokens[at..]);
-    while !cursor.is_done() && cursor.peek_word().as_deref() != Some("AS") {
-        table_attribute(&mut cursor, &mut attributes)?;
-    }
-    kept.extend_from_slice(cursor.rest());
-    match (attributes.style.as_deref(), attributes.dist_keys.len()) {
-        (Some("KEY"), 0) => Err(Refusal::new("42601", "DISTSTYLE KEY requires a DISTKEY column")),
-        (Some(style @ ("ALL" | "EVEN" | "AUTO")), 1..) => {
-            let text = format!("Cannot specify DISTKEY with DISTSTYLE {style}");
-            Err(Refusal::new("42601", text))
-        }
-        (_, 2..) => Err(Refusal::new("42601", "Only one DISTKEY column is allowed")),
-        _ => Ok((kept, attributes)),
-    }
-}
-
-/// Goes through the columns in parentheses, and gives where they end.
-fn columns_of(
-    tokens: &[TokenWithSpan],
-    mut at: usize,
-    kept: &mut Vec<TokenWithSpan>,
-    attributes: &mut Attributes,
-) -> Result<usize> {
-    let mut depth = 1;
-    let mut column: Option<String> = None;
-    while let Some(token) = tokens.get(at) {
-        let mut cursor = Cursor::new(&tokens[at..]);
-        if depth == 1 && column.is_none() {
-            column = Some(cursor.clone().name()?);
-        } else if depth == 1 {
-            let name = column.clone().unwrap_or_default();
-            let found = if cursor.word("ENCODE") {
-                attributes.encodings.push((name, cursor.name()?));
-                true
-            } else if cursor.word("DISTKEY") {
-                attributes.dist_keys.push(name);
-                true
-            } else if cursor.word("SORTKEY") {
-                attributes.sort_keys.push(name);
-                true
-            } else {
-                false
-            };
-            if found {
-                attributes.any = true;
-                at = tokens.len() - cursor.rest().len();
-                continue;
-            }
-        }
-        match token.token {
-            Token::LParen => depth += 1,
-            Token::RParen => depth -= 1,
-            Token::Comma if depth == 1 => column = None,
-            _ => {}
-        }
-        kept.push(token.clone());
-        at += 1;
-        if depth == 0 {
-            return Ok(at);
-        }
-    }
-    Err(Refusal::new("42601", "syntax error at end of input"))
-}
-
-fn table_attribute(cursor: &mut Cursor<'_>, attributes: &mut Attributes) -> Result<()> {
-    attributes.any = true;
-    if cursor.word("BACKUP") {
-        return if cursor.word("YES") || cursor.word("NO") { Ok(()) } else { Err(cursor.wrong()) };
-    }
-    if cursor.word("DISTSTYLE") {
-        let style = cursor.peek_word().unwrap_or_default();
-        if !["ALL", "EVEN", "KEY", "AUTO"].contains(&style.as_str()) {
-            return Err(cursor.wrong());
-        }
-        cursor.next();
-        attributes.style = Some(style);
-        return Ok(());
-    }
-    if cursor.word("DISTKEY") {
-        let names = cursor.names()?.ok_or_else(|| cursor.wrong())?;
-        attributes.dist_keys.extend(names);
-        return Ok(());
-    }
-    if cursor.words(&["SORTKEY", "AUTO"]) || cursor.words(&["ENCODE", "AUTO"]) {
-        return Ok(());
-    }
-    let _ = cursor.word("COMPOUND") || cursor.word("INTERLEAVED");
-    cursor.expect_word("SORTKEY")?;
-    let names = cursor.names()?.ok_or_else(|| cursor.wrong())?;
-    attributes.sort_keys.extend(names);
-    Ok(())
-}
-
-/// Checks that values of a kind can be encoded so, as AWS's table of encodings says.
-fn encode(encoding: &str, kind: Kind, column: &str) -> Result<()> {
-    use Kind::*;
-    let fits = match encoding {
-        "raw" | "zstd" | "runlength" => true,
-        "az64" => {
-            matches!(kind, SmallInt | Integer | BigInt | Numeric | Date | Timestamp | TimestampTz)
-        }
-        "bytedict" => kind != Boolean,
-        "delta" => {
-            matches!(kind, SmallInt | Integer | BigInt | Numeric | Date | Timestamp | TimestampTz)
-        }
-        "delta32k" => {
-            matches!(kind, Integer | BigInt | Numeric | Date | Timestamp | TimestampTz)
-        }
-        "lzo" => !matches!(kind, Boolean | Real | Double),
-        "mostly8" => matches!(kind, SmallInt | Integer | BigInt | Numeric),
-        "mostly16" => matches!(kind, Integer | BigInt | Numeric),
-        "mostly32" => matches!(kind, BigInt | Numeric),
-        "text255" | "text32k" => kind == Varchar,
-        _ => {
-            let text = format!("encoding type \"{encoding}\" does not exist");
-            return Err(Refusal::new("42704", text));
-        }
-    };
-    if fits {
-        return Ok(());
-    }
-    let text = format!("invalid encoding type specified for column \"{column}\"");
-    Err(Refusal::new("0A000", text))
-}
-
-fn name_of(name: &sqlparser::ast::Ident) -> String {
-    let name = parts(&vec![name.clone()].into());
-    name.ok().and_then(|mut it| it.pop()).unwrap_or_default()
 }

@@ -16,7 +16,8 @@ pub enum Fault {
     ConflictAtCommit { times: usize },
     /// The statement that contains this text fails by a serializable isolation violation.
     ConflictAt(String),
-    /// The statement that contains this text first waits so long; it can be cancelled meanwhile.
+    /// The statement that contains this text first waits so long; it can be cancelled meanwhile. A transaction that has
+    /// read nothing yet sees what there was when it began to wait.
     Wait(String, Duration),
     /// A login is asked for the SHA-256 digest of its password, by a message that only Redshift's own drivers know.
     DigestDemanded,

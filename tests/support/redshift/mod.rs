@@ -8,7 +8,12 @@
 
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
+mod alter;
+mod answer;
+mod attributes;
+mod calls;
 mod columns;
+mod copies;
 mod copy;
 mod create;
 mod error;
@@ -17,11 +22,14 @@ mod faults;
 mod functions;
 mod login;
 mod query;
+mod relations;
 mod session;
 mod settings;
 mod sql;
 mod tokens;
 mod wire;
+mod words;
+mod writes;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -197,6 +205,10 @@ impl Shared {
 
     fn enter(&self, process: i32, secret: i32, token: CancelToken) {
         self.sessions.lock().unwrap().insert(process, (secret, token));
+    }
+
+    fn leave(&self, process: i32) {
+        self.sessions.lock().unwrap().remove(&process);
     }
 
     fn cancel(&self, process: i32, secret: Option<i32>) -> Option<CancelToken> {

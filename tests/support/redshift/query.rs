@@ -4,12 +4,12 @@ use std::cell::{Cell, RefCell};
 
 use sqlparser::ast::{
     Cte, Distinct, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName,
-    OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, TableAlias,
-    TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
+    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
 };
 
 use super::error::{Refusal, Result};
-use super::functions::{self, Relation};
+use super::words;
 
 /// The schema of the stand-in's own functions and tables in PostgreSQL.
 pub const SCHEMA: &str = "redshift_stand_in";
@@ -30,7 +30,7 @@ pub struct Check {
     /// Whether a table of a user's takes part.
     pub(super) user: Cell<bool>,
     /// The names of queries in WITH.
-    named: RefCell<Vec<String>>,
+    pub(super) named: RefCell<Vec<String>>,
 }
 
 impl Check {
@@ -70,7 +70,7 @@ impl Check {
                     return Err(Refusal::syntax("MATERIALIZED"));
                 }
                 self.alias(alias)?;
-                self.named.borrow_mut().extend(parts(&ObjectName::from(vec![alias.name.clone()]))?);
+                self.named.borrow_mut().push(name(&alias.name)?);
                 self.query(query)?;
             }
         }
@@ -235,84 +235,28 @@ impl Check {
     }
 
     fn alias(&self, alias: &TableAlias) -> Result<()> {
+        name(&alias.name)?;
         match alias.columns.iter().any(|column| column.data_type.is_some()) {
             true => Err(Refusal::unsupported("a list of column definitions")),
             false => Ok(()),
         }
     }
-
-    /// A table, a view or a relation of the system that is read.
-    pub fn relation(&self, name: &mut ObjectName) -> Result<()> {
-        let parts = parts(name)?;
-        let (schema, table) = match &parts[..] {
-            [table] => (None, table.as_str()),
-            [schema, table] => (Some(schema.as_str()), table.as_str()),
-            _ => return Err(Refusal::unsupported("a name of three parts")),
-        };
-        match schema {
-            Some(SCHEMA) => return Err(missing(name)),
-            Some("information_schema") => {
-                if !functions::is_information(table) {
-                    return Err(missing(name));
-                }
-                self.leader.replace(Some(name.to_string()));
-                return Ok(());
-            }
-            Some("pg_catalog") => {}
-            None if functions::is_system(table) => {}
-            _ => {
-                let named = schema.is_none() && self.named.borrow().iter().any(|it| it == table);
-                self.user.set(self.user.get() || !named);
-                return Ok(());
-            }
-        }
-        match functions::relation(table) {
-            Some(Relation::Leader) => {
-                self.leader.replace(Some(name.to_string()));
-            }
-            Some(Relation::OwnProvisioned) if self.facts.serverless => {
-                let text = format!("permission denied for relation {table}");
-                return Err(Refusal::new("42501", text));
-            }
-            Some(Relation::Own | Relation::OwnProvisioned) => {
-                *name = ObjectName::from(vec![Ident::new(SCHEMA), Ident::new(table)]);
-            }
-            None => return Err(missing(name)),
-        }
-        Ok(())
-    }
-
-    /// A table that is written or defined.
-    pub fn target(&self, name: &ObjectName) -> Result<()> {
-        let parts = parts(name)?;
-        let system = match &parts[..] {
-            [table] => functions::is_system(table),
-            [schema, _] => ["pg_catalog", "information_schema", SCHEMA].contains(&schema.as_str()),
-            _ => return Err(Refusal::unsupported("a name of three parts")),
-        };
-        if system {
-            let text = format!("permission denied for relation {name}");
-            return Err(Refusal::new("42501", text));
-        }
-        self.user.set(true);
-        Ok(())
-    }
 }
 
-/// The parts of a name: in quotes as they are, others in small letters.
-pub fn parts(name: &ObjectName) -> Result<Vec<String>> {
-    let part = |ident: &Ident| match ident.quote_style {
-        Some(_) => Some(ident.value.clone()),
-        // The parser takes it for a name, PostgreSQL would not.
-        None if ident.value.eq_ignore_ascii_case("only") => None,
-        None => Some(ident.value.to_lowercase()),
+/// The parts of a name, as [`name`] has each.
+pub fn parts(names: &ObjectName) -> Result<Vec<String>> {
+    let part = |it: &ObjectNamePart| match it.as_ident() {
+        Some(ident) => name(ident),
+        None => Err(Refusal::syntax(&it.to_string())),
     };
-    name.0
-        .iter()
-        .map(|it| it.as_ident().and_then(part).ok_or_else(|| Refusal::syntax(&it.to_string())))
-        .collect()
+    names.0.iter().map(part).collect()
 }
 
-fn missing(name: &ObjectName) -> Refusal {
-    Refusal::new("42P01", format!("relation \"{name}\" does not exist"))
+/// A name: in quotes as it is, otherwise in small letters, and then none that Redshift reserves.
+pub fn name(ident: &Ident) -> Result<String> {
+    if ident.quote_style.is_some() {
+        return Ok(ident.value.replace("\"\"", "\""));
+    }
+    let name = ident.value.to_lowercase();
+    if words::is_reserved(&name) { Err(Refusal::syntax(&ident.value)) } else { Ok(name) }
 }

@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::Shared;
-use super::copy::{Copy, Failed, Rejected};
+use super::answer::{Answer, data_row, fields};
 use super::error::{Refusal, Result};
 use super::query::Facts;
 use super::sql::{self, Command};
-use super::tokens::{self, literal};
+use super::tokens;
 
 /// What makes PostgreSQL read and write as Redshift does: backslashes escape, numbers have fifteen digits, times are UTC
 /// (written so that it needs no zone files), and a transaction sees what was there when it began.
@@ -38,18 +38,11 @@ enum State {
     Failed,
 }
 
-/// What a statement gives.
-#[derive(Debug)]
-pub enum Answer {
-    Rows { fields: Vec<FieldInfo>, rows: Vec<DataRow>, tag: String },
-    Done(String),
-}
-
 /// What the session functions tell of COPYs.
 #[derive(Debug, Clone, Copy)]
-struct LastCopy {
-    id: i64,
-    count: i64,
+pub struct LastCopy {
+    pub id: i64,
+    pub count: i64,
 }
 
 pub struct Session {
@@ -59,9 +52,9 @@ pub struct Session {
     /// Closes the client's connection.
     hang_up: Arc<Notify>,
     state: State,
-    last_copy: LastCopy,
+    pub(super) last_copy: LastCopy,
     /// What it was when the transaction began.
-    last_copy_before: LastCopy,
+    pub(super) last_copy_before: LastCopy,
 }
 
 impl Session {
@@ -333,106 +326,10 @@ impl Session {
         }
         Ok((fields, rows))
     }
-
-    async fn copy(&mut self, copy: &Copy) -> Result<()> {
-        let query = self.shared.next_query();
-        let settings = self.shared.settings();
-        let fails = self.shared.faults.copy(&copy.table.name);
-        let result = copy.run(&self.client, &settings, &self.shared.endpoint, query, fails).await;
-        let name = &copy.table.name;
-        match result {
-            Ok(loaded) => {
-                self.last_copy = LastCopy { id: query, count: loaded.rows as i64 };
-                self.keep(&loaded.rejected, loaded.table, query).await
-            }
-            Err(Failed::Early(refusal)) => Err(refusal),
-            Err(Failed::Late(refusal)) => {
-                self.last_copy.count = 0;
-                Err(refusal)
-            }
-            Err(Failed::Data { rejected, table }) => {
-                self.last_copy = LastCopy { id: query, count: 0 };
-                // It stays when the transaction is rolled back, for its errors to be found by.
-                self.last_copy_before = self.last_copy;
-                self.keep(&rejected, table, query).await?;
-                let list = match settings.serverless {
-                    true => "sys_load_error_detail",
-                    false => "stl_load_errors",
-                };
-                let text = format!(
-                    "Load into table '{name}' failed.  Check '{list}' system table for details."
-                );
-                Err(Refusal::engine(text, 8001, "COPY", query))
-            }
-        }
-    }
-
-    /// Keeps load errors, whatever becomes of the transaction.
-    async fn keep(&self, rejected: &[Rejected], table: u32, query: i64) -> Result<()> {
-        if rejected.is_empty() {
-            return Ok(());
-        }
-        let (client, connection) = tokio_postgres::connect(&self.shared.keywords, NoTls).await?;
-        let connection = tokio::spawn(connection);
-        for it in rejected {
-            let (column, kind, length) = match &it.column {
-                Some(column) => (
-                    column.name.as_str(),
-                    column.type_name(),
-                    column.bytes.map_or(String::new(), |bytes| bytes.to_string()),
-                ),
-                None => ("", "", String::new()),
-            };
-            let sql = format!(
-                "INSERT INTO redshift_stand_in.stl_load_errors (tbl, session, query, filename, line_number, colname, \
-                 type, col_length, position, raw_line, raw_field_value, err_code, err_reason) VALUES ({table}, {}, \
-                 {query}, {}::char(256), {}, {}::char(127), {}::char(10), {}::char(10), 0, {}::char(1024), \
-                 {}::char(1024), {}, {}::char(100))",
-                self.process,
-                literal(&it.file),
-                it.line,
-                literal(column),
-                literal(kind),
-                literal(&length),
-                literal(&it.raw_line),
-                literal(&it.raw_value),
-                it.wrong.code,
-                literal(&it.wrong.reason),
-            );
-            client.batch_execute(&sql).await?;
-        }
-        drop(client);
-        let _ = connection.await;
-        Ok(())
-    }
 }
 
-/// What a prepared statement's columns are.
-pub fn fields(
-    statement: &tokio_postgres::Statement,
-    format: impl Fn(usize) -> FieldFormat,
-) -> Vec<FieldInfo> {
-    let columns = statement.columns().iter().enumerate();
-    columns
-        .map(|(at, it)| {
-            FieldInfo::new(it.name().to_owned(), None, None, it.type_().clone(), format(at))
-        })
-        .collect()
-}
-
-/// A row as it goes over the wire.
-pub fn data_row<'a>(values: impl Iterator<Item = Option<&'a [u8]>>) -> DataRow {
-    let mut data = bytes::BytesMut::new();
-    let mut count = 0;
-    for value in values {
-        count += 1;
-        match value {
-            Some(value) => {
-                data.extend_from_slice(&(value.len() as i32).to_be_bytes());
-                data.extend_from_slice(value);
-            }
-            None => data.extend_from_slice(&(-1_i32).to_be_bytes()),
-        }
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.leave(self.process);
     }
-    DataRow::new(data, count)
 }

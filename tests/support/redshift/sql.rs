@@ -1,20 +1,20 @@
 //! The statements that Redshift knows, and what becomes of each.
 
 use sqlparser::ast::{
-    AlterTableOperation, Assignment, ContextModifier, Delete, Expr, FromTable, Insert, Lock,
-    ObjectName, ObjectType, RenameTableNameKind, SchemaName, Set, SetExpr, Statement as Parsed,
-    TableFactor, TableObject, Truncate, Update, UpdateTableFromKind,
+    ContextModifier, Expr, Lock, ObjectName, ObjectType, SchemaName, Set, Statement as Parsed,
+    Truncate,
 };
 use sqlparser::dialect::RedshiftSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::TokenWithSpan;
 
-use super::columns;
+use super::alter;
 use super::copy::Copy;
 use super::create;
 use super::error::{Refusal, Result};
 use super::query::{Check, Facts, parts};
-use super::tokens::{Cursor, Statement, quoted};
+use super::tokens::{Cursor, Statement};
+use super::writes;
 
 /// The longest statement, in bytes.
 pub const LONGEST: usize = 16_777_216;
@@ -49,7 +49,7 @@ pub enum Command {
         sql: Vec<String>,
         tag: &'static str,
     },
-    Copy(Copy),
+    Copy(Box<Copy>),
 }
 
 /// Parses what stands between two semicolons.
@@ -81,13 +81,13 @@ pub fn understand(statement: &Statement, facts: Facts) -> Result<Command> {
     let command = if cursor.word("COPY") {
         let copy = Copy::parse(cursor)?;
         check.target(&copy.table.object())?;
-        Command::Copy(copy)
+        Command::Copy(Box::new(copy))
     } else if create::is_it(tokens) {
         let is_query = tokens.iter().any(|it| it.token.to_string().eq_ignore_ascii_case("select"));
         let tag = if is_query { "SELECT" } else { "CREATE TABLE" };
         Command::Run { sql: create::create(tokens, &check)?, tag }
     } else if cursor.words(&["ALTER", "TABLE"]) {
-        alter_table(statement, cursor, &check)?
+        alter::statement(statement, cursor, &check)?
     } else if cursor.word("DECLARE") {
         return Err(Refusal::unsupported("DECLARE CURSOR"));
     } else {
@@ -97,26 +97,8 @@ pub fn understand(statement: &Statement, facts: Facts) -> Result<Command> {
     Ok(command)
 }
 
-/// What follows ALTER TABLE; the parser knows neither of the two that are read here.
-fn alter_table(statement: &Statement, mut cursor: Cursor<'_>, check: &Check) -> Result<Command> {
-    if let Ok(table) = cursor.table() {
-        if cursor.word("APPEND") {
-            let text = "ALTER TABLE APPEND cannot run inside a transaction block";
-            return Err(Refusal::new("25001", text));
-        }
-        if cursor.words(&["OWNER", "TO"]) {
-            check.target(&table.object())?;
-            let sql = format!("ALTER TABLE {} OWNER TO {}", table.sql(), quoted(&cursor.name()?));
-            return match cursor.is_done() {
-                true => Ok(Command::Run { sql: vec![sql], tag: "ALTER TABLE" }),
-                false => Err(cursor.wrong()),
-            };
-        }
-    }
-    other(parse(&statement.tokens)?, check)
-}
-
-fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
+/// Understands what the parser has read.
+pub fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
     let refused = |parsed: &Parsed| {
         let text = parsed.to_string();
         let words: Vec<_> = text.split_whitespace().take(2).collect();
@@ -141,15 +123,15 @@ fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
             Ok(Command::Rows { sql: format!("EXPLAIN {sql}"), tag: "EXPLAIN" })
         }
         Parsed::Insert(insert) => {
-            self::insert(insert, check)?;
+            writes::insert(insert, check)?;
             Ok(Command::Changes { sql: parsed.to_string(), tag: "INSERT 0" })
         }
         Parsed::Update(update) => {
-            self::update(update, check)?;
+            writes::update(update, check)?;
             Ok(Command::Changes { sql: parsed.to_string(), tag: "UPDATE" })
         }
         Parsed::Delete(delete) => {
-            self::delete(delete, check)?;
+            writes::delete(delete, check)?;
             Ok(Command::Changes { sql: parsed.to_string(), tag: "DELETE" })
         }
         Parsed::Set(set) => self::set(set),
@@ -238,7 +220,7 @@ fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
             }
             check.target(&alter.name)?;
             let [operation] = &alter.operations[..] else { return Err(Refusal::syntax(",")) };
-            let sql = self::alter(&alter.name, operation, check)?;
+            let sql = alter::alter(&alter.name, operation, check)?;
             Ok(Command::Run { sql: vec![sql], tag: "ALTER TABLE" })
         }
         Parsed::Grant(_) => Ok(Command::Run { sql: vec![parsed.to_string()], tag: "GRANT" }),
@@ -266,126 +248,6 @@ fn check_schema(name: &ObjectName) -> Result<()> {
         }
         [_] => Ok(()),
         _ => Err(Refusal::syntax(".")),
-    }
-}
-
-fn insert(insert: &mut Insert, check: &Check) -> Result<()> {
-    if insert.on.is_some() {
-        return Err(Refusal::syntax("ON"));
-    }
-    if insert.returning.is_some() {
-        return Err(Refusal::syntax("RETURNING"));
-    }
-    if insert.table_alias.is_some() {
-        return Err(Refusal::syntax("AS"));
-    }
-    if insert.overriding.is_some() {
-        return Err(Refusal::syntax("OVERRIDING"));
-    }
-    let TableObject::TableName(name) = &insert.table else { return Err(Refusal::syntax("(")) };
-    check.target(name)?;
-    let Some(source) = &mut insert.source else { return Ok(()) };
-    match &mut *source.body {
-        SetExpr::Values(values) => {
-            if source.order_by.is_some() || source.limit_clause.is_some() {
-                return Err(Refusal::syntax("LIMIT"));
-            }
-            check.values(values)
-        }
-        _ => check.query(source),
-    }
-}
-
-fn update(update: &mut Update, check: &Check) -> Result<()> {
-    if update.returning.is_some() {
-        return Err(Refusal::syntax("RETURNING"));
-    }
-    if !update.table.joins.is_empty() || update.limit.is_some() || !update.order_by.is_empty() {
-        return Err(Refusal::syntax("JOIN"));
-    }
-    let TableFactor::Table { name, .. } = &update.table.relation else {
-        return Err(Refusal::syntax("("));
-    };
-    check.target(name)?;
-    for Assignment { target, value } in &mut update.assignments {
-        if let sqlparser::ast::AssignmentTarget::Tuple(_) = target {
-            return Err(Refusal::syntax("("));
-        }
-        check.expr(value)?;
-    }
-    match &mut update.from {
-        None => {}
-        Some(UpdateTableFromKind::AfterSet(tables)) => check.tables(tables)?,
-        Some(UpdateTableFromKind::BeforeSet(_)) => return Err(Refusal::syntax("FROM")),
-    }
-    update.selection.iter_mut().try_for_each(|it| check.expr(it))
-}
-
-fn delete(delete: &mut Delete, check: &Check) -> Result<()> {
-    if delete.returning.is_some() {
-        return Err(Refusal::syntax("RETURNING"));
-    }
-    if delete.limit.is_some() || !delete.order_by.is_empty() || !delete.tables.is_empty() {
-        return Err(Refusal::syntax("LIMIT"));
-    }
-    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-    let [table] = &from[..] else { return Err(Refusal::syntax(",")) };
-    let TableFactor::Table { name, alias, .. } = &table.relation else {
-        return Err(Refusal::syntax("("));
-    };
-    // AWS's grammar of DELETE has a table's name there and nothing else.
-    if alias.is_some() || !table.joins.is_empty() {
-        return Err(Refusal::syntax("AS"));
-    }
-    check.target(name)?;
-    delete.using.iter_mut().try_for_each(|it| check.tables(it))?;
-    delete.selection.iter_mut().try_for_each(|it| check.expr(it))
-}
-
-fn alter(table: &ObjectName, operation: &AlterTableOperation, check: &Check) -> Result<String> {
-    match operation {
-        AlterTableOperation::RenameTable { table_name: RenameTableNameKind::To(name) } => {
-            let [_] = &parts(name)?[..] else { return Err(Refusal::syntax(".")) };
-            Ok(format!("ALTER TABLE {table} {operation}"))
-        }
-        AlterTableOperation::RenameColumn { .. } => Ok(format!("ALTER TABLE {table} {operation}")),
-        AlterTableOperation::DropColumn { if_exists: false, column_names, .. }
-            if column_names.len() == 1 =>
-        {
-            Ok(format!("ALTER TABLE {table} {operation}"))
-        }
-        AlterTableOperation::AddColumn {
-            if_not_exists: false,
-            column_def,
-            column_position: None,
-            ..
-        } => {
-            let column = columns::column_type(&column_def.data_type)?;
-            let name = &column_def.name;
-            let mut sql = format!("ALTER TABLE {table} ADD COLUMN {name} {}", column.sql);
-            for option in &column_def.options {
-                match &option.option {
-                    sqlparser::ast::ColumnOption::Null => {}
-                    sqlparser::ast::ColumnOption::NotNull => sql += " NOT NULL",
-                    sqlparser::ast::ColumnOption::Default(value) => {
-                        let mut value = value.clone();
-                        check.expr(&mut value)?;
-                        sql += &format!(" DEFAULT {value}");
-                    }
-                    other => return Err(Refusal::unsupported(&other.to_string())),
-                }
-            }
-            if let Some(bytes) = column.bytes {
-                let name = parts(&vec![name.clone()].into())?.concat();
-                sql += &format!(", ADD {}", columns::limit(&name, bytes));
-            }
-            Ok(sql)
-        }
-        other => {
-            let text = other.to_string();
-            let words: Vec<_> = text.split_whitespace().take(2).collect();
-            Err(Refusal::unsupported(&format!("ALTER TABLE {}", words.join(" "))))
-        }
     }
 }
 

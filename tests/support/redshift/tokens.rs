@@ -185,7 +185,10 @@ impl<'a> Cursor<'a> {
         match self.peek() {
             Some(Token::Word(Word { value, quote_style, .. })) => {
                 self.next();
-                Ok(if quote_style.is_some() { value.clone() } else { value.to_lowercase() })
+                Ok(match quote_style {
+                    Some(_) => value.replace("\"\"", "\""),
+                    None => value.to_lowercase(),
+                })
             }
             _ => Err(self.wrong()),
         }
@@ -225,7 +228,7 @@ impl TableName {
     /// As a parsed statement has it.
     pub fn object(&self) -> ObjectName {
         let names = self.schema.iter().chain([&self.name]);
-        let names = names.map(|name| Ident::with_quote('"', name.as_str()));
+        let names = names.map(|name| Ident::with_quote('"', name.replace('"', "\"\"")));
         ObjectName::from(names.collect::<Vec<_>>())
     }
 

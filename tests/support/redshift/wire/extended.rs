@@ -18,8 +18,9 @@ use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::extendedquery::Execute;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, to_sql_checked};
 
+use super::super::answer::{Answer, data_row, fields};
 use super::super::error::{Refusal, Result};
-use super::super::session::{Answer, Session, data_row, fields};
+use super::super::session::Session;
 use super::super::sql::Command;
 use super::super::tokens;
 use super::Handler;

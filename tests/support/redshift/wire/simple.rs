@@ -14,7 +14,7 @@ use pgwire::messages::data::{FieldDescription, RowDescription};
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse, ErrorResponse};
 use pgwire::messages::simplequery::Query;
 
-use super::super::session::Answer;
+use super::super::answer::Answer;
 use super::Handler;
 
 #[async_trait]
