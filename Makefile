@@ -16,7 +16,7 @@ export CARGO TOOLS FUZZ_SECONDS
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help build demo test soak check format lint docs dependencies fuzz bench bench-compare clean
+.PHONY: help build demo demo-redshift test soak check format lint docs dependencies fuzz bench bench-compare clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,11 @@ build: ## build the program: target/release/sparkload
 demo: ## load the fixtures from an S3 server in the process into the embedded PostgreSQL
 	$(CARGO) build --locked --bin sparkload --example demo
 	@$(CARGO) run --quiet --locked --example demo
+
+demo-redshift: ## load the fixtures into a stand-in for Redshift, through files staged in an S3 server in the process
+	@sh tests/postgres.sh
+	$(CARGO) build --locked --bin sparkload --example demo_redshift
+	@$(CARGO) run --quiet --locked --example demo_redshift
 
 test: ## install a PostgreSQL server if the machine has none, and run all tests
 	@sh tests/postgres.sh

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use compression_codecs::ZstdEncoder;
 use futures::future::try_join_all;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
 use super::sql::{self, literal};
@@ -19,9 +20,9 @@ use super::waiting::columns;
 use crate::config::Config;
 use crate::encode::{NullMark, Rows};
 use crate::error::{Error, Result};
-use crate::packing::pack_into;
+use crate::packing::{finish, pack_into};
 use crate::report::{Progress, RowCounts};
-use crate::source::{Bucket, Location, ObjectWriter, Reach};
+use crate::source::{Bucket, Location, ObjectWriter, Reach, joined};
 use crate::table::Table;
 use crate::target::load::Part;
 use crate::target::{CopyAccess, Database, S3Stage};
@@ -43,6 +44,8 @@ pub(super) struct Stage {
     /// How many files of a table there should be: one for each slice, as far as memory allows.
     lanes: AtomicUsize,
     tables: Mutex<BTreeMap<Table, Files>>,
+    /// Told whenever a file can be written to again.
+    given_back: Notify,
 }
 
 /// The files of one table.
@@ -52,7 +55,9 @@ struct Files {
     begun: u32,
     /// How many are not full yet.
     open: usize,
-    /// Of these, those that nobody writes to now.
+    /// How many of these have [`SMALL`] or more.
+    large: usize,
+    /// Of the open ones, those that nobody writes to now.
     idle: Vec<File>,
     /// The keys of those that are complete.
     done: Vec<String>,
@@ -77,8 +82,6 @@ const USUAL_SLICES: usize = 4;
 const WRITERS: usize = 4;
 /// Lies in a folder that is to be kept.
 const KEPT: &str = "_kept";
-/// What stands in a key as it is.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 impl Stage {
     /// The stage of the load that `config` asks for.
@@ -93,9 +96,7 @@ impl Stage {
                 .with_help("write s3://bucket/prefix"));
         };
         let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
-        let parts = [&*database.place(), &config.schema];
-        let parts = parts.map(|part| utf8_percent_encode(part, PLAIN).to_string());
-        let place = format!("{prefix}{slash}{}/", parts.join("/"));
+        let place = format!("{prefix}{slash}{}/", folder_name(&database.place(), &config.schema));
         let writers = config.connections.unwrap_or(WRITERS);
         let bucket =
             Box::pin(Bucket::open(bucket, &place, &s3, config.retry, Reach::requests(writers * 2)));
@@ -110,6 +111,7 @@ impl Stage {
             most_open: (config.memory / 4 / PART_BYTES).max(1),
             lanes: AtomicUsize::new(1),
             tables: Mutex::default(),
+            given_back: Notify::new(),
         })
     }
 
@@ -172,55 +174,60 @@ impl Stage {
 
     async fn add(&self, rows: Rows) -> Result<()> {
         let Rows { table, bytes, count, .. } = rows;
-        let mut file = self.take(table);
-        let (mut file, packed) = joined(
-            tokio::task::spawn_blocking(move || {
-                let packed = pack_into(&mut file.encoder, &bytes);
-                (file, packed)
-            })
-            .await,
-        )?;
+        let mut file = self.take(table).await;
+        let packing = spawn_blocking(move || {
+            let packed = pack_into(&mut file.encoder, &bytes);
+            (file, packed)
+        });
+        let (mut file, packed) = joined(packing.await)?;
+        let was_small = file.bytes < SMALL;
         file.bytes += packed.len();
         file.object.write(&packed).await?;
-        let full = file.bytes >= FULL;
-        let done = match full {
-            true => Some(file.finish().await?),
-            false => {
-                self.tables().entry(table).or_default().idle.push(file);
-                None
-            }
+        let grown = was_small && file.bytes >= SMALL;
+        let (idle, done) = match file.bytes < FULL {
+            true => (Some(file), None),
+            false => (None, Some(file.finish().await?)),
         };
         let mut tables = self.tables();
         let files = tables.entry(table).or_default();
         files.rows += count;
+        files.large += usize::from(grown);
+        files.idle.extend(idle);
         if let Some(key) = done {
             files.done.push(key);
             files.open -= 1;
+            files.large -= 1;
         }
+        drop(tables);
+        self.given_back.notify_waiters();
         Ok(())
     }
 
-    /// The file that the next rows of `table` go into: the smallest one, or another one where all have some size.
-    fn take(&self, table: Table) -> File {
+    /// The file that the next rows of `table` go into, as soon as there is one that nobody writes to.
+    async fn take(&self, table: Table) -> File {
+        loop {
+            let given_back = self.given_back.notified();
+            if let Some(file) = self.try_take(table) {
+                return file;
+            }
+            given_back.await;
+        }
+    }
+
+    /// Another file where all of the table's have some size, or else the smallest one.
+    fn try_take(&self, table: Table) -> Option<File> {
         let lanes = self.lanes.load(Ordering::Relaxed);
         let mut tables = self.tables();
         let files = tables.entry(table).or_default();
-        let smallest = (0..files.idle.len()).min_by_key(|&at| files.idle[at].bytes);
-        match smallest {
-            Some(at) if files.idle[at].bytes < SMALL || files.open >= lanes => {
-                files.idle.swap_remove(at)
-            }
-            _ => {
-                files.begun += 1;
-                files.open += 1;
-                let key = format!("{}{table}/{:04}.csv.zst", self.folder, files.begun);
-                File {
-                    object: ObjectWriter::new(self.bucket.clone(), key, PART_BYTES),
-                    encoder: ZstdEncoder::new(LEVEL),
-                    bytes: 0,
-                }
-            }
+        if files.open < lanes && files.open == files.large {
+            files.begun += 1;
+            files.open += 1;
+            let key = format!("{}{table}/{:04}.csv.zst", self.folder, files.begun);
+            let object = ObjectWriter::new(self.bucket.clone(), key, PART_BYTES);
+            return Some(File { object, encoder: ZstdEncoder::new(LEVEL), bytes: 0 });
         }
+        let smallest = (0..files.idle.len()).min_by_key(|&at| files.idle[at].bytes)?;
+        Some(files.idle.swap_remove(smallest))
     }
 
     /// Completes all files, and lists those of each table in a manifest.
@@ -357,7 +364,7 @@ const LEVEL: i32 = 1;
 impl File {
     /// Completes the file; returns its key.
     async fn finish(mut self) -> Result<String> {
-        let end = crate::packing::finish(&mut self.encoder);
+        let end = finish(&mut self.encoder);
         self.object.write(&end).await?;
         let key = self.object.key().to_owned();
         self.object.finish().await?;
@@ -371,9 +378,12 @@ fn lanes(slices: usize, most: usize) -> usize {
     (1..=slices.min(most)).rev().find(|lanes| slices.is_multiple_of(*lanes)).unwrap_or(1)
 }
 
-/// What a task that packs has come to.
-fn joined<T>(task: Result<T, tokio::task::JoinError>) -> Result<T> {
-    crate::source::joined(task)
+/// A folder for what is loaded into `schema` of the database at `place`: one can read whose it is, and no two share one.
+fn folder_name(place: &str, schema: &str) -> String {
+    let name = format!("{place}-{schema}");
+    let number = crc32fast::hash(format!("{place}\0{schema}").as_bytes());
+    let plain = |it: char| if it.is_ascii_alphanumeric() || "._-".contains(it) { it } else { '-' };
+    format!("{}-{number:08x}", name.chars().map(plain).collect::<String>())
 }
 
 #[cfg(test)]
@@ -387,5 +397,13 @@ mod tests {
         {
             assert_eq!(lanes(slices, most), expected, "{slices} slices, at most {most}");
         }
+    }
+
+    #[test]
+    fn a_folder_s_name_tells_whose_it_is_and_differs_from_all_others() {
+        let names = [("h:5439/db", "public"), ("h-5439/db", "public"), ("h:5439/db-public", "")]
+            .map(|(place, schema)| folder_name(place, schema));
+        assert!(names[0].starts_with("h-5439-db-public-"), "{}", names[0]);
+        assert!(names[0] != names[1] && names[0] != names[2], "{names:?}");
     }
 }

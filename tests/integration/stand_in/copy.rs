@@ -65,7 +65,11 @@ async fn options_say_how_fields_are_read() {
         ("1,  ,,  \n", "BLANKSASNULL", "1|NULL|NULL|NULL"),
         ("1,\\N,\\N,\\N\n", "", "1|NULL|NULL|NULL"),
         ("1,,1542837407796,\n", "TIMEFORMAT 'epochmillisecs'", "1||2018-11-21 21:56:47.796|NULL"),
-        ("1,,-62167219200001,\n", "TIMEFORMAT 'epochmillisecs'", "1||0002-12-31 23:59:59.999 BC|NULL"),
+        (
+            "1,,-62167219200001,\n",
+            "TIMEFORMAT 'epochmillisecs'",
+            "1||0002-12-31 23:59:59.999 BC|NULL",
+        ),
         ("1,ééé,,\n", "TRUNCATECOLUMNS", "1|éé|NULL|NULL"),
         ("a,b,c,d\n1,x,,\n", "IGNOREHEADER 1", "1|x|NULL|NULL"),
         ("1|x||\n", "DELIMITER AS '|'", "1|x|NULL|NULL"),
