@@ -305,6 +305,12 @@ async fn a_copy_belongs_to_its_transaction() {
     rows(&client, &format!("BEGIN; {}; COMMIT", copy(""))).await;
     assert_eq!(contents(&client).await.len(), 2);
     assert_eq!(redshift.pending_faults(), 1);
+    let id = rows(&client, "SELECT pg_last_copy_id()").await;
+    assert_eq!(rows(&client, "SELECT pg_last_copy_count()").await, ["2"]);
+    redshift.fail_next(Fault::CopyFails { table: None });
+    refusal(&client, &copy("")).await;
+    assert_eq!(rows(&client, "SELECT pg_last_copy_count()").await, ["0"]);
+    assert_eq!(rows(&client, "SELECT pg_last_copy_id()").await, id);
 }
 
 #[tokio::test]

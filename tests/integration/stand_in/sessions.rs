@@ -36,6 +36,15 @@ async fn who_has_not_the_password_is_turned_away() {
 }
 
 #[tokio::test]
+async fn the_program_s_own_way_in_is_open() {
+    let (redshift, _s3) = start();
+    let server =
+        sparkload::Server::parse(&redshift.url(), &sparkload::Defaults::default()).unwrap();
+    let client = server.connect().await.unwrap();
+    assert_eq!(rows(&client, "SELECT count(*) FROM stv_slices").await, ["4"]);
+}
+
+#[tokio::test]
 async fn the_server_says_that_it_is_8_0_2() {
     let (redshift, _s3) = start();
     let (_client, connection) = tokio_postgres::connect(&redshift.url(), NoTls).await.unwrap();
@@ -143,6 +152,21 @@ async fn a_transaction_sees_what_was_there_when_it_began() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     rows(&client, "INSERT INTO u VALUES (2, 'y'); COMMIT").await;
     assert_eq!(waiting.await.unwrap(), ["2"]);
+}
+
+#[tokio::test]
+async fn one_transaction_at_a_time_writes_a_table() {
+    let (redshift, _s3, client) = with_tables().await;
+    let other = connect(&redshift).await;
+    rows(&client, "BEGIN; INSERT INTO u VALUES (1, 'x')").await;
+    assert_eq!(rows(&other, "SELECT count(*) FROM s.u").await, ["0"]);
+    rows(&other, "SET statement_timeout TO 100").await;
+    for sql in ["INSERT INTO s.u VALUES (2, 'y')", "DELETE FROM s.u", "UPDATE s.u SET a = 3"] {
+        assert!(refusal(&other, sql).await.starts_with("57014"), "{sql}");
+    }
+    rows(&client, "COMMIT").await;
+    rows(&other, "INSERT INTO s.u VALUES (2, 'y')").await;
+    assert_eq!(rows(&client, "SELECT count(*) FROM u").await, ["2"]);
 }
 
 #[tokio::test]

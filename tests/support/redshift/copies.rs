@@ -22,7 +22,9 @@ impl Session {
             }
             Err(Failed::Early(refusal)) => Err(refusal),
             Err(Failed::Late(refusal)) => {
+                // The number of rows is that of the last COPY that began, the query that of the last that stayed.
                 self.last_copy.count = 0;
+                self.last_copy_before.count = 0;
                 Err(refusal)
             }
             Err(Failed::Data { rejected, table }) => {

@@ -171,7 +171,14 @@ impl Session {
         if shared.faults.conflict_at(text) {
             return Err(Refusal::conflict(self.process));
         }
-        Ok(())
+        // Whoever writes a table has it alone until the transaction ends; others may read.
+        let written = match command {
+            Command::Changes { table, .. } => table.clone(),
+            Command::Copy(copy) => copy.table.sql(),
+            _ => return Ok(()),
+        };
+        let sql = format!("LOCK TABLE {written} IN SHARE ROW EXCLUSIVE MODE");
+        Ok(self.client.batch_execute(&sql).await?)
     }
 
     async fn carry_out(&mut self, text: &str, command: Command, alone: bool) -> Result<Answer> {
@@ -197,7 +204,7 @@ impl Session {
                 let (fields, rows) = self.rows(&sql).await?;
                 Ok(Answer::Rows { fields, rows, tag: tag.to_owned() })
             }
-            Command::Changes { sql, tag } => {
+            Command::Changes { sql, tag, .. } => {
                 let mut count = 0;
                 for message in self.client.simple_query(&sql).await? {
                     if let SimpleQueryMessage::CommandComplete(rows) = message {

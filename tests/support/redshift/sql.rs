@@ -30,10 +30,11 @@ pub enum Command {
         sql: String,
         tag: &'static str,
     },
-    /// Runs in PostgreSQL and gives a number of rows.
+    /// Runs in PostgreSQL and changes rows of a table, whose number it gives.
     Changes {
         sql: String,
         tag: &'static str,
+        table: String,
     },
     /// Runs in PostgreSQL, one after the other.
     Run {
@@ -123,16 +124,16 @@ pub fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
             Ok(Command::Rows { sql: format!("EXPLAIN {sql}"), tag: "EXPLAIN" })
         }
         Parsed::Insert(insert) => {
-            writes::insert(insert, check)?;
-            Ok(Command::Changes { sql: parsed.to_string(), tag: "INSERT 0" })
+            let table = writes::insert(insert, check)?;
+            Ok(Command::Changes { sql: parsed.to_string(), tag: "INSERT 0", table })
         }
         Parsed::Update(update) => {
-            writes::update(update, check)?;
-            Ok(Command::Changes { sql: parsed.to_string(), tag: "UPDATE" })
+            let table = writes::update(update, check)?;
+            Ok(Command::Changes { sql: parsed.to_string(), tag: "UPDATE", table })
         }
         Parsed::Delete(delete) => {
-            writes::delete(delete, check)?;
-            Ok(Command::Changes { sql: parsed.to_string(), tag: "DELETE" })
+            let table = writes::delete(delete, check)?;
+            Ok(Command::Changes { sql: parsed.to_string(), tag: "DELETE", table })
         }
         Parsed::Set(set) => self::set(set),
         Parsed::ShowVariable { variable } => {

@@ -1,4 +1,4 @@
-//! INSERT, UPDATE and DELETE, as far as Redshift understands them.
+//! INSERT, UPDATE and DELETE, as far as Redshift understands them. Each gives the table that it writes.
 
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Insert, SetExpr,
@@ -8,7 +8,7 @@ use sqlparser::ast::{
 use super::error::{Refusal, Result};
 use super::query::{Check, name as name_of, parts};
 
-pub fn insert(insert: &mut Insert, check: &Check) -> Result<()> {
+pub fn insert(insert: &mut Insert, check: &Check) -> Result<String> {
     if insert.on.is_some() {
         return Err(Refusal::syntax("ON"));
     }
@@ -24,19 +24,21 @@ pub fn insert(insert: &mut Insert, check: &Check) -> Result<()> {
     let TableObject::TableName(name) = &insert.table else { return Err(Refusal::syntax("(")) };
     check.target(name)?;
     insert.columns.iter().try_for_each(|it| parts(it).map(drop))?;
-    let Some(source) = &mut insert.source else { return Ok(()) };
+    let table = name.to_string();
+    let Some(source) = &mut insert.source else { return Ok(table) };
     match &mut *source.body {
         SetExpr::Values(values) => {
             if source.order_by.is_some() || source.limit_clause.is_some() {
                 return Err(Refusal::syntax("LIMIT"));
             }
-            check.values(values)
+            check.values(values)?;
         }
-        _ => check.query(source),
+        _ => check.query(source)?,
     }
+    Ok(table)
 }
 
-pub fn update(update: &mut Update, check: &Check) -> Result<()> {
+pub fn update(update: &mut Update, check: &Check) -> Result<String> {
     if update.returning.is_some() {
         return Err(Refusal::syntax("RETURNING"));
     }
@@ -47,6 +49,7 @@ pub fn update(update: &mut Update, check: &Check) -> Result<()> {
         return Err(Refusal::syntax("("));
     };
     check.target(name)?;
+    let table = name.to_string();
     let called = match alias {
         Some(alias) => name_of(&alias.name)?,
         None => parts(name)?.pop().unwrap_or_default(),
@@ -66,10 +69,11 @@ pub fn update(update: &mut Update, check: &Check) -> Result<()> {
         }
         Some(UpdateTableFromKind::BeforeSet(_)) => return Err(Refusal::syntax("FROM")),
     }
-    update.selection.iter_mut().try_for_each(|it| check.expr(it))
+    update.selection.iter_mut().try_for_each(|it| check.expr(it))?;
+    Ok(table)
 }
 
-pub fn delete(delete: &mut Delete, check: &Check) -> Result<()> {
+pub fn delete(delete: &mut Delete, check: &Check) -> Result<String> {
     if delete.returning.is_some() {
         return Err(Refusal::syntax("RETURNING"));
     }
@@ -90,7 +94,9 @@ pub fn delete(delete: &mut Delete, check: &Check) -> Result<()> {
         check.tables(using)?;
         joined(delete.selection.as_ref(), &parts(name)?.pop().unwrap_or_default())?;
     }
-    delete.selection.iter_mut().try_for_each(|it| check.expr(it))
+    let table = name.to_string();
+    delete.selection.iter_mut().try_for_each(|it| check.expr(it))?;
+    Ok(table)
 }
 
 /// Holds an UPDATE or DELETE that reads other tables to Redshift's rule: the table itself is equal to one of them in
