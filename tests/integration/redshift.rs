@@ -446,6 +446,7 @@ async fn a_load_that_is_stopped_leaves_nothing_behind() {
     let stop = tokio::time::sleep(Duration::from_millis(800));
     let error = sparkload::load_until(&again, stop).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
+    warehouse.hold_empty();
     similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
     // A load whose process dies can't clear away; the next one does.
     warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_millis(500)));

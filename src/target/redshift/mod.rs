@@ -53,6 +53,9 @@ pub(crate) struct RedshiftLoad {
 /// it to be gone in two seconds.
 const GOODBYE: Duration = Duration::from_millis(1200);
 
+/// How long a session may take to say that its transaction is undone.
+const ROLL_BACK: Duration = Duration::from_millis(300);
+
 impl RedshiftLoad {
     /// The load that `config` asks for. Nothing is done yet.
     ///
@@ -221,8 +224,10 @@ impl RedshiftLoad {
     async fn let_go(self) -> Result<Discarded> {
         let Self { schema, database, waiting, held, publishing, .. } = self;
         if let Some(held) = held.into_inner() {
-            held.roll_back().await;
+            // A statement that is still at work is not waited for: it ends with its session, or for want of files.
+            let _ = timeout(ROLL_BACK, held.roll_back()).await;
         }
+        waiting.clear().await?;
         let published = match publishing.get() {
             None => false,
             Some(run) => {
@@ -232,7 +237,6 @@ impl RedshiftLoad {
                 published
             }
         };
-        waiting.clear().await?;
         Ok(if published { Discarded::Published } else { Discarded::Cleared })
     }
 }
