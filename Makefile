@@ -28,8 +28,9 @@ demo: ## load the fixtures from an S3 server in the process into the embedded Po
 	$(CARGO) build --locked --bin sparkload --example demo
 	@$(CARGO) run --quiet --locked --example demo
 
-test: ## install a PostgreSQL server if the machine has none, and run all tests
+test: ## install a PostgreSQL server and moto if the machine has none, and run all tests
 	@sh tests/postgres.sh
+	@sh tests/moto.sh
 	$(CARGO) test --locked
 	$(CARGO) test --locked --features failpoints --test failpoints
 

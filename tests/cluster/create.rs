@@ -265,6 +265,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_made() {
         assert_eq!(out, "");
     }
     assert_eq!(program.changes(), [""; 0]);
+    let left: Vec<_> = fs::read_dir(program.folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }
 
 #[tokio::test]
