@@ -33,9 +33,10 @@ demo-redshift: ## load the fixtures into a stand-in for Redshift, through files 
 	$(CARGO) build --locked --bin sparkload --example demo_redshift
 	@$(CARGO) run --quiet --locked --example demo_redshift
 
-test: ## install a PostgreSQL server if the machine has none, and run all tests
+test: ## install a PostgreSQL server and moto if the machine has none, and run all tests
 	@sh tests/postgres.sh
-	$(CARGO) test --locked
+	@sh tests/moto.sh
+	$(CARGO) test --locked --features cluster
 	$(CARGO) test --locked --features failpoints --test failpoints
 
 soak: ## run the tests that take long: many loads, kills and random histories

@@ -27,6 +27,8 @@ pub struct Opening {
 pub struct Created {
     /// What was made or mended; nothing where all was there.
     pub changes: Vec<Change>,
+    /// The ARN of the role. IAM may need a moment until it shows a role that was just made in the status.
+    pub role: String,
     /// What is there now.
     pub status: Status,
 }
@@ -43,7 +45,7 @@ pub struct Created {
 /// can't be reached or refuses; or the cluster can't be used in time.
 pub async fn create(cluster: &Cluster, opening: &Opening) -> Result<Created> {
     let Opening { login, allow, wait } = opening;
-    check_name(cluster)?;
+    cluster.check_name()?;
     if let Some(Login::Password(password)) = login {
         password::check_password(password)?;
     }
@@ -74,7 +76,7 @@ pub async fn create(cluster: &Cluster, opening: &Opening) -> Result<Created> {
     if let Some(most) = *wait {
         warehouse::wait(&account, cluster, most).await?;
     }
-    Ok(Created { changes, status: status::look(&account, cluster).await? })
+    Ok(Created { changes, role, status: status::look(&account, cluster).await? })
 }
 
 /// In what the cluster that is there differs from the one that is wanted.
@@ -102,22 +104,4 @@ fn differences(cluster: &Cluster, found: &Warehouse) -> Vec<String> {
         }
     }
     differences
-}
-
-/// Checks a name by the rules of both kinds, <https://docs.aws.amazon.com/redshift/latest/mgmt/managing-clusters-console.html>:
-/// parts of them would fail only after others were made.
-fn check_name(cluster: &Cluster) -> Result<()> {
-    let name = &cluster.name;
-    let chars = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
-    let good = (3..=63).contains(&name.len())
-        && name.starts_with(|char: char| char.is_ascii_lowercase())
-        && name.chars().all(chars)
-        && !name.ends_with('-')
-        && !name.contains("--");
-    match good {
-        true => Ok(()),
-        false => Err(Error::config(format!("a cluster can't be called {name:?}")).with_help(
-            "take 3 to 63 small letters, digits and hyphens, a letter first, no hyphen last and no two together",
-        )),
-    }
 }

@@ -30,8 +30,9 @@ pub struct Deleted {
 ///
 /// # Errors
 ///
-/// AWS can't be reached or refuses, or the cluster is not gone in time.
+/// No cluster can have this name, AWS can't be reached or refuses, or the cluster is not gone in time.
 pub async fn delete(cluster: &Cluster, snapshot: &Snapshot) -> Result<Deleted> {
+    cluster.check_name()?;
     let account = Account::reach(&cluster.aws).await?;
     let there = status::look(&account, cluster).await?;
     let Status { name: _, cluster: found, security_group, role } = there;

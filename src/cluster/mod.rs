@@ -29,6 +29,7 @@ use std::fmt;
 use secrecy::SecretString;
 use serde::Serialize;
 
+use crate::error::{Error, Result};
 use crate::source::{Location, S3Options};
 
 pub use address::{ADDRESS_URL, Cidr, own_address};
@@ -157,6 +158,29 @@ impl Cluster {
     /// The name of the security group that is made for it.
     pub fn security_group(&self) -> String {
         format!("{}-redshift", self.name)
+    }
+
+    /// Checks the name by Redshift's rules, before parts are made that would be of no use:
+    /// <https://docs.aws.amazon.com/redshift/latest/APIReference/API_CreateCluster.html>,
+    /// <https://docs.aws.amazon.com/redshift-serverless/latest/APIReference/API_CreateNamespace.html>.
+    fn check_name(&self) -> Result<()> {
+        let Self { name, size, .. } = self;
+        let shortest = match size {
+            Size::Nodes { .. } => 1,
+            Size::Serverless { .. } => 3,
+        };
+        let chars = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+        let good = (shortest..=63).contains(&name.len())
+            && name.starts_with(|char: char| char.is_ascii_lowercase())
+            && name.chars().all(chars)
+            && !name.ends_with('-')
+            && !name.contains("--");
+        match good {
+            true => Ok(()),
+            false => Err(Error::config(format!("a cluster can't be called {name:?}")).with_help(
+                "take 3 to 63 small letters, digits and hyphens, a letter first, no hyphen last and no two together",
+            )),
+        }
     }
 
     fn is_serverless(&self) -> bool {

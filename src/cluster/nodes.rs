@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use aws_sdk_redshift::types::{self, Tag};
 use secrecy::ExposeSecret;
-use tokio::time::{Instant, sleep};
 
 use super::account::Account;
 use super::mark;
@@ -14,7 +13,10 @@ use super::{Change, Cluster, Login, Part, Size, Snapshot};
 use crate::error::{Error, Result};
 
 /// Redshift may take a minute until it knows a role that was just made.
-const ROLE_KNOWN: Duration = Duration::from_secs(120);
+pub(super) const ROLE_KNOWN: Duration = Duration::from_secs(120);
+
+/// The state of such a role.
+pub(super) const NOT_KNOWN: &str = "not known to Redshift yet";
 
 /// A final snapshot of much data takes long.
 const GONE: Duration = Duration::from_secs(2 * 3600);
@@ -122,15 +124,14 @@ async fn create(
         // Redshift says that it needs one.
         None => request,
     };
-    let since = Instant::now();
+    let mut waiting = Waiting::new(ROLE_KNOWN);
     loop {
         let asked = request.clone().send().await.map_err(refused("CreateCluster"));
         let Err(refusal) = asked else { break };
-        if !(place.new_role && is_about_the_role(&refusal) && since.elapsed() < ROLE_KNOWN) {
+        let early = place.new_role && is_about_the_role(&refusal);
+        if !early || !waiting.goes_on(&format!("role {}", cluster.role), NOT_KNOWN).await {
             return Err(refusal.error(format!("can't make the {}", cluster.called())));
         }
-        tracing::info!("waiting until Redshift knows the role");
-        sleep(Duration::from_secs(5)).await;
     }
     tracing::info!("made the {}, which now starts", cluster.called());
     changes.push(Change::new(Part::Cluster, &cluster.name));

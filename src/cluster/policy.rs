@@ -131,7 +131,78 @@ mod tests {
         let cluster =
             cluster(&["s3://songs/song_data/", "s3://songs/log_data/"], Some("s3://stage/tmp"));
         let permissions = permissions(&cluster, "aws").unwrap();
-        insta::assert_snapshot!(serde_json::to_string_pretty(&permissions).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&permissions).unwrap(), @r#"
+        {
+          "Statement": [
+            {
+              "Action": [
+                "s3:GetObject"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:s3:::songs/song_data/*",
+                "arn:aws:s3:::songs/log_data/*"
+              ]
+            },
+            {
+              "Action": [
+                "s3:GetObject",
+                "s3:PutObject",
+                "s3:AbortMultipartUpload"
+              ],
+              "Effect": "Allow",
+              "Resource": "arn:aws:s3:::stage/tmp/*"
+            },
+            {
+              "Action": [
+                "s3:ListBucket"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "s3:prefix": "song_data/*"
+                }
+              },
+              "Effect": "Allow",
+              "Resource": "arn:aws:s3:::songs"
+            },
+            {
+              "Action": [
+                "s3:ListBucket"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "s3:prefix": "log_data/*"
+                }
+              },
+              "Effect": "Allow",
+              "Resource": "arn:aws:s3:::songs"
+            },
+            {
+              "Action": [
+                "s3:ListBucket"
+              ],
+              "Condition": {
+                "StringLike": {
+                  "s3:prefix": "tmp/*"
+                }
+              },
+              "Effect": "Allow",
+              "Resource": "arn:aws:s3:::stage"
+            },
+            {
+              "Action": [
+                "s3:GetBucketLocation"
+              ],
+              "Effect": "Allow",
+              "Resource": [
+                "arn:aws:s3:::songs",
+                "arn:aws:s3:::stage"
+              ]
+            }
+          ],
+          "Version": "2012-10-17"
+        }
+        "#);
     }
 
     #[test]

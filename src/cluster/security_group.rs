@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
 
 use super::account::Account;
 use super::address::Cidr;
 use super::ec2::{Done, List, Parameter};
 use super::mark::{self, Owner};
 use super::refusal::Refusal;
+use super::warehouse::Waiting;
 use super::{Change, Cluster, Part};
 use crate::error::{Error, Result};
 
@@ -132,20 +132,16 @@ pub(super) async fn remove(
     changes: &mut Vec<Change>,
 ) -> Result<()> {
     let parameters = [parameter(("GroupId", &group.id))];
-    let since = Instant::now();
+    let mut waiting = Waiting::new(RELEASED);
     loop {
-        match account.ec2.ask::<Done>("DeleteSecurityGroup", &parameters).await {
-            Ok(_) => break,
-            Err(refusal) if refusal.is(&["InvalidGroup.NotFound"]) => return Ok(()),
-            Err(refusal) if refusal.is(&["DependencyViolation"]) && since.elapsed() < RELEASED => {
-                tracing::info!("waiting until nothing uses the security group {}", group.name);
-                sleep(Duration::from_secs(10)).await;
-            }
-            Err(refusal) => {
-                return Err(
-                    refusal.error(format!("can't remove the security group {}", group.name))
-                );
-            }
+        let asked = account.ec2.ask::<Done>("DeleteSecurityGroup", &parameters).await;
+        let Err(refusal) = asked else { break };
+        if refusal.is(&["InvalidGroup.NotFound"]) {
+            return Ok(());
+        }
+        let what = format!("security group {}", group.name);
+        if !refusal.is(&["DependencyViolation"]) || !waiting.goes_on(&what, "in use").await {
+            return Err(refusal.error(format!("can't remove the {what}")));
         }
     }
     tracing::info!("removed the security group {}", group.name);

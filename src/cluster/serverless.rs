@@ -6,18 +6,14 @@ use aws_sdk_redshiftserverless::types::{
     Namespace, NamespaceStatus, Tag, Workgroup, WorkgroupStatus,
 };
 use secrecy::ExposeSecret;
-use tokio::time::{Instant, sleep};
 
 use super::account::Account;
 use super::mark::{self, Owner};
-use super::nodes::is_about_the_role;
+use super::nodes::{NOT_KNOWN, ROLE_KNOWN, is_about_the_role};
 use super::refusal::{Refusal, refused};
 use super::warehouse::{Condition, Endpoint, Place, Waiting, Warehouse};
 use super::{Change, Cluster, Login, Part, Size, Snapshot};
 use crate::error::{Error, Result};
-
-/// The service may take a minute until it knows a role that was just made.
-const ROLE_KNOWN: Duration = Duration::from_secs(120);
 
 /// How long each half may take to come to rest or to go.
 const SETTLED: Duration = Duration::from_secs(3600);
@@ -169,15 +165,14 @@ async fn create_namespace(
         // Redshift says that it needs one.
         None => request,
     };
-    let since = Instant::now();
+    let mut waiting = Waiting::new(ROLE_KNOWN);
     loop {
         let asked = request.clone().send().await.map_err(refused("CreateNamespace"));
         let Err(refusal) = asked else { break };
-        if !(place.new_role && is_about_the_role(&refusal) && since.elapsed() < ROLE_KNOWN) {
+        let early = place.new_role && is_about_the_role(&refusal);
+        if !early || !waiting.goes_on(&format!("role {}", cluster.role), NOT_KNOWN).await {
             return Err(refusal.error(format!("can't make the namespace {name}")));
         }
-        tracing::info!("waiting until Redshift knows the role");
-        sleep(Duration::from_secs(5)).await;
     }
     tracing::info!("made the namespace {name}");
     changes.push(Change::new(Part::Namespace, name));

@@ -53,8 +53,9 @@ impl Status {
 ///
 /// # Errors
 ///
-/// AWS can't be reached, or refuses to tell.
+/// No cluster can have this name, AWS can't be reached, or it refuses to tell.
 pub async fn status(cluster: &Cluster) -> Result<Status> {
+    cluster.check_name()?;
     let account = Account::reach(&cluster.aws).await?;
     look(&account, cluster).await
 }

@@ -35,7 +35,7 @@ pub async fn run(job: Create) -> Result<ExitCode, Failure> {
     let opening = Opening { login: kept.login(), allow, wait: wait.then_some(PATIENCE) };
     let created = cluster::create(&cluster, &opening).await?;
 
-    let Status { cluster: found, role, .. } = &created.status;
+    let found = &created.status.cluster;
     let mut taken_down = None;
     if let Some(found) = found
         && let Some(endpoint) = &found.endpoint
@@ -44,7 +44,7 @@ pub async fn run(job: Create) -> Result<ExitCode, Failure> {
         let place = Place {
             host: &endpoint.host,
             target: target(&cluster, found, endpoint, kept.path())?,
-            role: role.as_ref().map_or("", |role| &role.arn),
+            role: &created.role,
             stage: cluster.stage.as_ref().map(ToString::to_string),
         };
         taken_down = Some(place.write(&settings_file)?);
@@ -53,6 +53,7 @@ pub async fn run(job: Create) -> Result<ExitCode, Failure> {
     if output == Output::Json {
         output::json(&json!({
             "changes": created.changes,
+            "role": created.role,
             "status": created.status,
             "password_file": kept.path(),
             "settings_file": taken_down.map(|_| &settings_file),
@@ -148,7 +149,7 @@ fn tell(
     kept: &Kept,
     taken_down: Option<(&Path, bool)>,
 ) -> io::Result<()> {
-    let Created { changes, status } = created;
+    let Created { changes, role: _, status } = created;
     let name = &cluster.name;
     let mut out = io::stdout().lock();
     if changes.is_empty() {

@@ -169,7 +169,15 @@ mod tests {
     fn the_rest_of_sparkload_toml_stays_as_it_is() {
         let text = "# Ours.\nsource = 's3://songs'\ntarget = \"./sparkload.db\" # for now\n\nmemory = '64MiB'\n";
         let after = place().in_toml(text).unwrap();
-        insta::assert_snapshot!(after, @"");
+        insta::assert_snapshot!(after, @r#"
+        # Ours.
+        source = 's3://songs'
+        target = "postgres://u@dwh.abc.us-east-1.redshift.amazonaws.com:5439/dev" # for now
+
+        memory = '64MiB'
+        iam-role = "arn:aws:iam::123456789012:role/dwh"
+        stage = "s3://stage/tmp"
+        "#);
         assert_eq!(place().in_toml(&after).as_deref(), Some(&*after), "twice is as once");
         let refined = after.replace("u@", "another@");
         assert_eq!(place().in_toml(&refined), Some(refined));
@@ -195,6 +203,13 @@ ARN=\r
         );
         assert_eq!(place().in_cfg(&after), after, "twice is as once");
         let added = place().in_cfg("[CLUSTER]\nDB_NAME=dev\n");
-        insta::assert_snapshot!(added, @"");
+        insta::assert_snapshot!(added, @r"
+        [CLUSTER]
+        HOST=dwh.abc.us-east-1.redshift.amazonaws.com
+        DB_NAME=dev
+
+        [IAM_ROLE]
+        ARN=arn:aws:iam::123456789012:role/dwh
+        ");
     }
 }
