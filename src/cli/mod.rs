@@ -71,7 +71,7 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::History(job) => or_stop(history::run(job), stopped).await,
                 Job::Generate(job) => or_stop(generate::run(job), stopped).await,
                 #[cfg(feature = "cluster")]
-                Job::Cluster(job) => or_stop(cluster::run(job), stopped).await,
+                Job::Cluster(job) => or_stop(Box::pin(cluster::run(job)), stopped).await,
                 Job::Bench(job) => bench::run(job, front, bars, stopped).await,
             }
         });
