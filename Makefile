@@ -28,15 +28,16 @@ demo: ## load the fixtures from an S3 server in the process into the embedded Po
 	$(CARGO) build --locked --bin sparkload --example demo
 	@$(CARGO) run --quiet --locked --example demo
 
-demo-redshift: ## load the fixtures into a stand-in for Redshift, through files staged in an S3 server in the process
+demo-redshift: ## make a cluster in moto's AWS, and load the fixtures into a stand-in for Redshift
 	@sh tests/postgres.sh
+	@sh tests/moto.sh
 	$(CARGO) build --locked --bin sparkload --example demo_redshift
 	@$(CARGO) run --quiet --locked --example demo_redshift
 
 test: ## install a PostgreSQL server and moto if the machine has none, and run all tests
 	@sh tests/postgres.sh
 	@sh tests/moto.sh
-	$(CARGO) test --locked --features cluster
+	$(CARGO) test --locked
 	$(CARGO) test --locked --features failpoints --test failpoints
 
 soak: ## run the tests that take long: many loads, kills and random histories

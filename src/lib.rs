@@ -44,8 +44,8 @@
 //! # Features
 //!
 //! `s3` reads from S3 and generates into it, `embedded` brings the embedded PostgreSQL, `bench` measures the stages of a
-//! load, and `cli` is the program. All are on by default; none is needed to load a directory into a PostgreSQL server.
-//! `cluster` makes and removes clusters of Amazon Redshift.
+//! load, `cluster` makes and removes clusters of Amazon Redshift, and `cli` is the program. All are on by default; none is
+//! needed to load a directory into a PostgreSQL server.
 
 #[macro_use]
 mod failpoint;

@@ -97,7 +97,10 @@ pub(super) async fn make(
             changes.push(Change::new(Part::Permissions, name));
         }
         // What it was once told to read may not be named this time: that is no order to forget it.
-        None => {}
+        None if there.is_some() => {}
+        None => {
+            tracing::warn!("the role {name} may do nothing: no source in S3 and no stage is named")
+        }
     }
     Ok(arn)
 }
