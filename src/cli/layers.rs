@@ -33,9 +33,6 @@ const TYPED_ONLY: [&str; 8] =
 const SHADOWED: [(&str, &[&str]); 2] =
     [("generate", &["songs", "match"]), ("cluster", &["database", "user", "port", "password"])];
 
-/// Keys of the settings file that another command writes, for all to take.
-const WRITTEN: [&str; 1] = ["iam-role"];
-
 /// What a command's long option is called in the environment and in the settings file.
 fn layered_name(command: &str, option: &str) -> String {
     match SHADOWED.iter().any(|(of, options)| *of == command && options.contains(&option)) {
@@ -206,8 +203,7 @@ impl Options {
         });
         let layered = options.filter(|(name, _)| !TYPED_ONLY.contains(&name.as_str()));
         // Which file to read is settled before one is read.
-        let written = WRITTEN.map(|name| (name.to_owned(), Takes::One));
-        Self(layered.filter(|(name, _)| name != "config").chain(written).collect())
+        Self(layered.filter(|(name, _)| name != "config").collect())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, Takes)> {

@@ -86,8 +86,7 @@ pub(super) async fn make(
     // arn:PARTITION:iam::ACCOUNT:role/NAME
     let wanted = policy::permissions(cluster, arn.split(':').nth(1).unwrap_or("aws"));
     match &wanted {
-        _ if there == wanted.as_ref() => {}
-        Some(permissions) => {
+        Some(permissions) if there != Some(permissions) => {
             let request = account.iam.put_role_policy().role_name(name).policy_name(POLICY);
             let asked = request.policy_document(permissions.to_string()).send().await;
             asked
@@ -96,11 +95,11 @@ pub(super) async fn make(
             tracing::info!("the role {name} may read the source and use the stage, and no more");
             changes.push(Change::new(Part::Permissions, name));
         }
-        // What it was once told to read may not be named this time: that is no order to forget it.
-        None if there.is_some() => {}
-        None => {
-            tracing::warn!("the role {name} may do nothing: no source in S3 and no stage is named")
+        None if there.is_none() => {
+            tracing::warn!("the role {name} may do nothing: no source in S3 and no stage is named");
         }
+        // What it was once told to read may not be named this time: that is no order to forget it.
+        Some(_) | None => {}
     }
     Ok(arn)
 }
