@@ -98,6 +98,10 @@ pub struct Database {
     /// What the server is, instead of asking it
     #[arg(long, value_name = "DIALECT", value_enum, hide_short_help = true)]
     pub dialect: Option<Dialect>,
+
+    /// Log in to Redshift by IAM, as AWS's tools find out who one is, instead of a password
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub iam_login: bool,
 }
 
 /// How rows come into Redshift, which reads them from S3.

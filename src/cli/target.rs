@@ -50,7 +50,7 @@ pub fn named(
     environment: &Environment,
 ) -> Result<Option<sparkload::Target>> {
     let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
-    let options::Database { target, dialect } = database;
+    let options::Database { target, dialect, iam_login } = database;
     let server = |conninfo: &str| {
         let server = Server::parse(conninfo, &defaults(environment))?;
         let server = match dialect {
@@ -58,6 +58,7 @@ pub fn named(
             Some(options::Dialect::Postgres) => server.with_dialect(Dialect::Postgres),
             Some(options::Dialect::Redshift) => server.with_dialect(Dialect::Redshift),
         };
+        let server = if iam_login { by_iam(server)? } else { server };
         Ok(Some(sparkload::Target::Postgres(server)))
     };
     let embedded = |path: &str| Ok(Some(sparkload::Target::Embedded(PathBuf::from(path))));
@@ -83,6 +84,17 @@ pub fn named(
             "write postgres://user@host/db or dbname=… for a server, ./name for the embedded PostgreSQL",
         )),
     }
+}
+
+#[cfg(feature = "cluster")]
+fn by_iam(server: Server) -> Result<Server> {
+    Ok(server.with_iam_login(sparkload::S3Options::default()))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn by_iam(_: Server) -> Result<Server> {
+    Err(Error::config("this build of sparkload logs in to nothing by IAM")
+        .with_help("build it with the feature `cluster`, or give a password"))
 }
 
 fn defaults(environment: &Environment) -> Defaults {

@@ -17,6 +17,8 @@ pub use self::defaults::Defaults;
 use super::tls::{self, Identity, Roots, SslMode};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
+#[cfg(feature = "cluster")]
+use crate::source::S3Options;
 
 /// libpq waits for ever; a load that nobody watches should fail while someone still remembers it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,6 +67,9 @@ pub struct Server {
     tls: Option<MakeRustlsConnect>,
     timeout: Option<Duration>,
     dialect: Option<Dialect>,
+    /// How to reach the AWS that gives a password for each connection.
+    #[cfg(feature = "cluster")]
+    iam: Option<Box<S3Options>>,
 }
 
 /// One place to find the server at.
@@ -153,7 +158,31 @@ impl Server {
             tls: tls::connector(sslmode, roots.as_ref(), identity.as_ref(), direct)?,
             timeout,
             dialect: None,
+            #[cfg(feature = "cluster")]
+            iam: None,
         })
+    }
+
+    /// Has IAM give a password for each connection, instead of knowing one: the host is an endpoint of Redshift, which
+    /// names the cluster and its region.
+    #[cfg(feature = "cluster")]
+    pub fn with_iam_login(self, aws: S3Options) -> Self {
+        Self { iam: Some(Box::new(aws)), ..self }
+    }
+
+    /// The server with a user and a password that IAM gives.
+    #[cfg(feature = "cluster")]
+    async fn logging_in_by_iam(&self, aws: &S3Options) -> Result<Self> {
+        let host = self.addresses.iter().find_map(|address| match address {
+            Address::Tcp(host, ..) => Some(host.as_str()),
+            Address::Socket(..) => None,
+        });
+        let Self { user, dbname, .. } = self;
+        let given =
+            crate::cluster::credentials(host.unwrap_or_default(), user, dbname, aws).await?;
+        let mut server = Self { iam: None, ..self.clone() };
+        server.session.user(&given.user);
+        Ok(Self { user: given.user, password: Some(given.password), ..server })
     }
 
     /// Takes the server for one of this dialect, which otherwise it is asked for.

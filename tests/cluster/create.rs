@@ -1,11 +1,13 @@
 //! Clusters are made with all that they need, and once.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 use sparkload::cluster::credentials;
-use sparkload::{S3Credentials, S3Options};
+use sparkload::{Defaults, S3Credentials, S3Options, Server};
 
 use crate::moto::{ADDRESS, parameter};
 use crate::program::{ALLOW, Printed, Program};
@@ -292,4 +294,29 @@ async fn iam_gives_a_login_for_an_hour() {
     assert!(!format!("{login:?}").contains(secrecy::ExposeSecret::expose_secret(&login.password)));
     let error = credentials("localhost", "u", "d", &aws).await.unwrap_err();
     assert_eq!(error.to_string(), "localhost is no endpoint of Redshift");
+
+    // A server by that name that asks for the password, and lets nobody in.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut length = [0; 4];
+        stream.read_exact(&mut length).unwrap();
+        let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
+        stream.read_exact(&mut startup).unwrap();
+        stream.write_all(b"R\0\0\0\x08\0\0\0\x03").unwrap();
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let mut password = vec![0; u32::from_be_bytes(head[1..].try_into().unwrap()) as usize - 4];
+        stream.read_exact(&mut password).unwrap();
+        (String::from_utf8_lossy(&startup).into_owned(), password.len())
+    });
+    let target = format!(
+        "host={host} hostaddr=127.0.0.1 port={port} user=sparkload dbname=dev sslmode=disable"
+    );
+    let server = Server::parse(&target, &Defaults::default()).unwrap().with_iam_login(aws);
+    let refused = server.connect().await.unwrap_err();
+    let (startup, password) = asked.join().unwrap();
+    assert!(startup.contains("user\0IAM:sparkload\0"), "{startup:?}");
+    assert!(password > 1, "{refused}");
 }

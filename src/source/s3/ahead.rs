@@ -145,9 +145,9 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
 
+    use super::*;
     use crate::decode::Compression;
     use crate::retry::Retry;
     use crate::source::{Kind, Reach, S3Options};

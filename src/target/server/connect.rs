@@ -47,8 +47,18 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// No address answers in time, or the server refuses the user, the password, the database or TLS.
+    /// No address answers in time, or the server refuses the user, the password, the database or TLS; or IAM gives no
+    /// password.
     pub async fn connect(&self) -> Result<Client> {
+        #[cfg(feature = "cluster")]
+        if let Some(aws) = &self.iam {
+            let server = Box::pin(self.logging_in_by_iam(aws)).await?;
+            return server.connect_as_told().await;
+        }
+        self.connect_as_told().await
+    }
+
+    async fn connect_as_told(&self) -> Result<Client> {
         let first = if self.balance { random(self.addresses.len()) } else { 0 };
         let (before, after) = self.addresses.split_at(first);
         let mut failure = None;
