@@ -52,7 +52,7 @@ pub struct Create {
 
 pub enum Query {
     List(RowsOutput),
-    Run { target: Target, query: String, output: RowsOutput },
+    Run { target: Box<Target>, query: String, output: RowsOutput },
 }
 
 pub struct Check {
@@ -117,7 +117,8 @@ impl Settings {
                 Job::Query(match query {
                     None => Query::List(output),
                     Some(query) => {
-                        Query::Run { target: Target::new(target, environment)?, query, output }
+                        let target = Box::new(Target::new(target, environment)?);
+                        Query::Run { target, query, output }
                     }
                 })
             }
