@@ -12,7 +12,7 @@ use super::options::{
 };
 
 const EXAMPLES: &str = "\
-Loads Sparkify's song and log JSON from S3 or a directory into a star schema in PostgreSQL.
+Loads Sparkify's song and log JSON from S3 or a directory into a star schema in PostgreSQL or Redshift.
 
   sparkload load --source s3://bucket --target postgres://user@host/db
   sparkload load --source ./data          into the embedded PostgreSQL in ./sparkload.db
@@ -29,6 +29,7 @@ Loads the songs and logs of a source into the tables, all or nothing
   sparkload load --source ./data
   sparkload load --source s3://bucket/prefix --no-sign-request --dry-run
   sparkload load --songs s3://a/song_data --logs /var/log/sparkify --max-errors 100
+  sparkload load --source s3://bucket --stage s3://mine/stage --target postgres://user@….redshift.amazonaws.com:5439/db
 
 What is new or has changed since the last load is read, and becomes visible in one commit: readers see the old \
 state or the new one, and the tables are those of a load that reads everything. A load that fails or is interrupted \
@@ -81,7 +82,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
 #[command(
     name = "sparkload",
     version,
-    about = "Loads song and log JSON into a star schema in PostgreSQL"
+    about = "Loads song and log JSON into a star schema in PostgreSQL or Redshift"
 )]
 #[command(long_about = EXAMPLES, after_long_help = LAYERS, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
