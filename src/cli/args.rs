@@ -12,7 +12,7 @@ use super::options::{
 };
 
 const EXAMPLES: &str = "\
-Loads Sparkify's song and log JSON from S3 or a directory into a star schema in PostgreSQL or Redshift.
+Loads Sparkify's song and log JSON from S3 or a directory into PostgreSQL or Amazon Redshift.
 
   sparkload load --source s3://bucket --target postgres://user@host/db
   sparkload load --source ./data          into the embedded PostgreSQL in ./sparkload.db
@@ -29,7 +29,7 @@ Loads the songs and logs of a source into the tables, all or nothing
   sparkload load --source ./data
   sparkload load --source s3://bucket/prefix --no-sign-request --dry-run
   sparkload load --songs s3://a/song_data --logs /var/log/sparkify --max-errors 100
-  sparkload load --source s3://bucket --stage s3://mine/stage --target postgres://user@….redshift.amazonaws.com:5439/db
+  sparkload load --source s3://bucket --stage s3://mine --target postgres://me@cluster:5439/db
 
 What is new or has changed since the last load is read, and becomes visible in one commit: readers see the old \
 state or the new one, and the tables are those of a load that reads everything. A load that fails or is interrupted \
