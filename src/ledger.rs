@@ -13,6 +13,7 @@ use crate::record::Format;
 use crate::report::{Objects, TableRows};
 use crate::source::{Entry, Kind, Listing, Object};
 use crate::star::Matching;
+use crate::table::Table;
 
 /// What the tables hold, by the books of the loads before.
 #[derive(Debug, Default)]
@@ -109,6 +110,32 @@ pub(crate) struct Run {
     pub objects: Objects,
     pub amounts: Amounts,
 }
+
+impl Run {
+    /// The numbers that `load_runs` keeps, in the order of its columns: the books, whose records came to `amounts`, and
+    /// the rows of `tables`.
+    pub fn counts(&self, amounts: Amounts, tables: &[TableRows]) -> Vec<u64> {
+        let Objects { listed, loaded, resumed: _, unchanged, gone, skipped, bytes } = self.objects;
+        let Amounts { records, taken, filtered, rejected, staged: _ } = amounts;
+        let books = [listed, loaded, unchanged, skipped.total(), gone, bytes];
+        let records = [records, taken, filtered, rejected];
+        let rows = COUNTED.map(|counted| {
+            tables.iter().find(|rows| rows.table == counted).map_or(0, |rows| rows.rows)
+        });
+        books.into_iter().chain(records).chain(rows).collect()
+    }
+}
+
+/// The tables whose rows `load_runs` keeps count of, in the order of its columns.
+pub(crate) const COUNTED: [Table; 7] = [
+    Table::Songplays,
+    Table::Users,
+    Table::Songs,
+    Table::Artists,
+    Table::Time,
+    Table::StagingEvents,
+    Table::StagingSongs,
+];
 
 /// What a load that was published has come to.
 #[derive(Debug, Default)]

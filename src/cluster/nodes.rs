@@ -12,12 +12,6 @@ use super::warehouse::{Condition, Endpoint, Place, Waiting, Warehouse};
 use super::{Change, Cluster, Login, Part, Size, Snapshot};
 use crate::error::{Error, Result};
 
-/// Redshift may take a minute until it knows a role that was just made.
-pub(super) const ROLE_KNOWN: Duration = Duration::from_secs(120);
-
-/// The state of such a role.
-pub(super) const NOT_KNOWN: &str = "not known to Redshift yet";
-
 /// A final snapshot of much data takes long.
 const GONE: Duration = Duration::from_secs(2 * 3600);
 
@@ -124,23 +118,15 @@ async fn create(
         // Redshift says that it needs one.
         None => request,
     };
-    let mut waiting = Waiting::new(ROLE_KNOWN);
-    loop {
-        let asked = request.clone().send().await.map_err(refused("CreateCluster"));
-        let Err(refusal) = asked else { break };
-        let early = place.new_role && is_about_the_role(&refusal);
-        if !early || !waiting.goes_on(&format!("role {}", cluster.role), NOT_KNOWN).await {
-            return Err(refusal.error(format!("can't make the {}", cluster.called())));
-        }
-    }
+    let ask = || {
+        let request = request.clone();
+        async move { request.send().await.map_err(refused("CreateCluster")) }
+    };
+    let made = place.until_role_is_known(cluster, ask).await;
+    made.map_err(|refusal| refusal.error(format!("can't make the {}", cluster.called())))?;
     tracing::info!("made the {}, which now starts", cluster.called());
     changes.push(Change::new(Part::Cluster, &cluster.name));
     Ok(())
-}
-
-/// Whether it is the role that Redshift doesn't like.
-pub(super) fn is_about_the_role(refusal: &Refusal) -> bool {
-    refusal.code.is_some() && refusal.message.to_lowercase().contains("role")
 }
 
 /// Gives role and security group to a cluster that is there without them.

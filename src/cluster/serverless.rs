@@ -9,7 +9,6 @@ use secrecy::ExposeSecret;
 
 use super::account::Account;
 use super::mark::{self, Owner};
-use super::nodes::{NOT_KNOWN, ROLE_KNOWN, is_about_the_role};
 use super::refusal::{Refusal, refused};
 use super::warehouse::{Condition, Endpoint, Place, Waiting, Warehouse};
 use super::{Change, Cluster, Login, Part, Size, Snapshot};
@@ -165,15 +164,12 @@ async fn create_namespace(
         // Redshift says that it needs one.
         None => request,
     };
-    let mut waiting = Waiting::new(ROLE_KNOWN);
-    loop {
-        let asked = request.clone().send().await.map_err(refused("CreateNamespace"));
-        let Err(refusal) = asked else { break };
-        let early = place.new_role && is_about_the_role(&refusal);
-        if !early || !waiting.goes_on(&format!("role {}", cluster.role), NOT_KNOWN).await {
-            return Err(refusal.error(format!("can't make the namespace {name}")));
-        }
-    }
+    let ask = || {
+        let request = request.clone();
+        async move { request.send().await.map_err(refused("CreateNamespace")) }
+    };
+    let made = place.until_role_is_known(cluster, ask).await;
+    made.map_err(|refusal| refusal.error(format!("can't make the namespace {name}")))?;
     tracing::info!("made the namespace {name}");
     changes.push(Change::new(Part::Namespace, name));
     Ok(())

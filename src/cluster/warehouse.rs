@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::account::Account;
 use super::mark::Owner;
+use super::refusal::Refusal;
 use super::{Change, Cluster, Login, Size, Snapshot, nodes, serverless};
 use crate::error::{Error, Result};
 
@@ -79,6 +80,41 @@ pub(super) struct Place<'a> {
     pub security_group: &'a str,
     /// Made so lately that Redshift may not know it yet.
     pub new_role: bool,
+}
+
+/// Redshift may take a minute until it knows a role that was just made.
+const ROLE_KNOWN: Duration = Duration::from_secs(120);
+
+/// The state of such a role.
+const NOT_KNOWN: &str = "not known to Redshift yet";
+
+impl Place<'_> {
+    /// Asks for something that is to act in the role, again as long as Redshift does not know a new one.
+    pub async fn until_role_is_known<T, F>(
+        &self,
+        cluster: &Cluster,
+        ask: impl Fn() -> F,
+    ) -> Result<T, Refusal>
+    where
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let mut waiting = Waiting::new(ROLE_KNOWN);
+        loop {
+            let refusal = match ask().await {
+                Ok(made) => return Ok(made),
+                Err(refusal) => refusal,
+            };
+            let early = self.new_role && is_about_a_role(&refusal);
+            if !early || !waiting.goes_on(&format!("role {}", cluster.role), NOT_KNOWN).await {
+                return Err(refusal);
+            }
+        }
+    }
+}
+
+/// Whether it is the role that Redshift doesn't like.
+fn is_about_a_role(refusal: &Refusal) -> bool {
+    refusal.code.is_some() && refusal.message.to_lowercase().contains("role")
 }
 
 /// Makes what is missing of it.

@@ -34,8 +34,11 @@ impl fmt::Display for NullMark {
     }
 }
 
-/// The widest column that Redshift has, in bytes.
-pub(super) const WIDEST: usize = 65_535;
+/// As much of a text as the widest column of Redshift's holds.
+pub(super) fn excerpt(text: &str) -> &str {
+    const WIDEST: usize = 65_535;
+    &text[..text.floor_char_boundary(WIDEST)]
+}
 
 /// Adds a row.
 pub(super) fn push<R: Row>(bytes: &mut Vec<u8>, row: &R, null: NullMark) {
@@ -94,7 +97,7 @@ impl RowWriter for Writer<'_> {
     }
 
     fn excerpt(&mut self, value: Option<&str>) {
-        self.text(value.map(|value| &value[..value.floor_char_boundary(WIDEST)]));
+        self.text(value.map(excerpt));
     }
 }
 

@@ -3,7 +3,7 @@
 //! A row is a line, whatever its texts hold, so that lines can be put into as many statements as it takes.
 
 use super::RowWriter;
-use super::csv::{WIDEST, write};
+use super::csv::{excerpt, write};
 use crate::table::Row;
 use crate::table::time::Moment;
 
@@ -64,7 +64,7 @@ impl RowWriter for Writer<'_> {
     }
 
     fn excerpt(&mut self, value: Option<&str>) {
-        self.text(value.map(|value| &value[..value.floor_char_boundary(WIDEST)]));
+        self.text(value.map(excerpt));
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, GenericClient, Row, Transaction};
 use super::publish::qualified;
 use super::{failed, present, quoted};
 use crate::error::Result;
-use crate::ledger::{Amounts, Ledger, Run, Version};
+use crate::ledger::{Amounts, COUNTED, Ledger, Run, Version};
 use crate::report::{RowCounts, TableRows};
 use crate::source::Kind;
 use crate::table::Table;
@@ -86,17 +86,6 @@ pub(super) async fn rows_before(transaction: &Transaction<'_>) -> Result<RowCoun
     Ok(counts)
 }
 
-/// The tables whose rows `load_runs` keeps count of, in the order of its columns.
-const COUNTED: [Table; 7] = [
-    Table::Songplays,
-    Table::Users,
-    Table::Songs,
-    Table::Artists,
-    Table::Time,
-    Table::StagingEvents,
-    Table::StagingSongs,
-];
-
 /// What became of the records of `run`, by the books of its objects.
 pub(super) async fn amounts(transaction: &Transaction<'_>, run: &Run) -> Result<Amounts> {
     let what = |cause| failed("can't add up the records in load_objects", cause);
@@ -124,25 +113,10 @@ pub(super) async fn enter(
     tables: &[TableRows],
 ) -> Result<()> {
     let what = |cause| failed("can't enter the run in load_runs", cause);
-    let Run { number, token, mode, started, settings, objects, amounts: _ } = run;
-    let Amounts { records, taken, filtered, rejected, staged: _ } = amounts;
+    let Run { number, token, mode, started, settings, objects: _, amounts: _ } = run;
     let (mode, now) = (mode.name(), SystemTime::now());
-    let counts = [
-        objects.listed,
-        objects.loaded,
-        objects.unchanged,
-        objects.skipped.total(),
-        objects.gone,
-        objects.bytes,
-        records,
-        taken,
-        filtered,
-        rejected,
-    ];
-    let rows = COUNTED.map(|counted| {
-        tables.iter().find(|rows| rows.table == counted).map_or(0, |rows| rows.rows)
-    });
-    let counts: Vec<i64> = counts.into_iter().chain(rows).map(|count| count as i64).collect();
+    let counts: Vec<i64> =
+        run.counts(amounts, tables).into_iter().map(|count| count as i64).collect();
     let mut values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
         vec![number, token, &mode, started, &now, settings];
     for count in &counts {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::postgres::PostgresLoad;
 use super::redshift::RedshiftLoad;
@@ -43,6 +44,25 @@ pub(crate) enum Discarded {
     Published,
     /// It was being published, and the target does not say whether it was.
     Unknown,
+}
+
+/// How long it may take to clear away after a load that failed or was interrupted; who interrupts a program expects
+/// it to be gone in two seconds.
+const GOODBYE: Duration = Duration::from_millis(1200);
+
+impl Discarded {
+    /// What `let_go` makes of a load, or what is to be thought of one that can't be let go of in time.
+    pub(super) async fn in_time(
+        was_publishing: bool,
+        let_go: impl Future<Output = Result<Self>>,
+    ) -> Self {
+        match timeout(GOODBYE, let_go).await {
+            Ok(Ok(discarded)) => return discarded,
+            Ok(Err(error)) => tracing::debug!(%error, "can't clear away after a load"),
+            Err(_) => tracing::debug!("it takes too long to clear away after a load"),
+        }
+        if was_publishing { Self::Unknown } else { Self::LeftBehind }
+    }
 }
 
 impl Load {

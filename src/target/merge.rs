@@ -18,6 +18,14 @@ pub(super) struct Rules {
     pub matched_only: bool,
 }
 
+/// What a load brings, by the names that the statements have for it.
+pub(super) const DELTAS: [(&str, Table); 4] = [
+    ("delta_objects", Table::LoadObjects),
+    ("delta_songs", Table::StagingSongs),
+    ("delta_events", Table::StagingEvents),
+    ("delta_errors", Table::LoadErrors),
+];
+
 /// The keys of what the load may change, read off the tables as they were before it.
 const TOUCHED: &str = include_str!("../sql/merge/touched.sql");
 
@@ -40,13 +48,7 @@ pub(super) async fn begin(client: &impl GenericClient, loading: &str, rules: Rul
 /// The statements that give names to what a load brings.
 fn delta(loading: &str, rules: Rules) -> String {
     let mut prepare = String::new();
-    let views = [
-        ("delta_objects", Table::LoadObjects),
-        ("delta_songs", Table::StagingSongs),
-        ("delta_events", Table::StagingEvents),
-        ("delta_errors", Table::LoadErrors),
-    ];
-    for (view, table) in views {
+    for (view, table) in DELTAS {
         let columns: Vec<_> = table.columns().iter().map(|column| quoted(column.name)).collect();
         let (columns, loading) = (columns.join(", "), quoted(loading));
         prepare +=

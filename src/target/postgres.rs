@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::leftover::{self, Keep};
@@ -45,10 +44,6 @@ const ANALYZE: &str = include_str!("../sql/analyze.sql");
 
 /// The longest schema name that leaves room for `_loading_` and 16 digits in PostgreSQL's 63 bytes.
 const SCHEMA_BYTES: usize = 38;
-
-/// How long it may take to clear away after a load that failed or was interrupted; who interrupts a program expects
-/// it to be gone in two seconds.
-const GOODBYE: Duration = Duration::from_millis(1200);
 
 impl PostgresLoad {
     /// The load that `config` asks for. Nothing is done yet.
@@ -285,21 +280,7 @@ impl PostgresLoad {
     }
 
     async fn let_go_in_time(self, rest: Rest) -> Discarded {
-        let give_up = match self.publishing.get() {
-            Some(_) => Discarded::Unknown,
-            None => Discarded::LeftBehind,
-        };
-        match timeout(GOODBYE, self.let_go(rest)).await {
-            Ok(Ok(discarded)) => discarded,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "can't clear away after a load");
-                give_up
-            }
-            Err(_) => {
-                tracing::debug!("it takes too long to clear away after a load");
-                give_up
-            }
-        }
+        Discarded::in_time(self.publishing.get().is_some(), Box::pin(self.let_go(rest))).await
     }
 
     async fn let_go(self, rest: Rest) -> Result<Discarded> {

@@ -63,10 +63,7 @@ pub(super) async fn take(
 
 /// Makes the table that is locked; a role that may make none can do with one that is there.
 async fn make_lock(client: &Client, what: &str) -> Result<()> {
-    let is_there = "SELECT count(*) FROM information_schema.tables
-                    WHERE table_schema = current_schema() AND table_name = 'load_lock'";
-    let [tables] = sql::numbers(client, what, is_there).await?;
-    if tables > 0 {
+    if sql::is_there(client, what, "load_lock").await? {
         return Ok(());
     }
     sql::run(client, what, include_str!("../../sql/redshift/lock.sql")).await

@@ -49,10 +49,6 @@ pub(crate) struct RedshiftLoad {
     publishing: OnceLock<Run>,
 }
 
-/// How long it may take to clear away after a load that failed or was interrupted; who interrupts a program expects
-/// it to be gone in two seconds.
-const GOODBYE: Duration = Duration::from_millis(1200);
-
 /// How long a session may take to say that its transaction is undone.
 const ROLL_BACK: Duration = Duration::from_millis(300);
 
@@ -204,21 +200,7 @@ impl RedshiftLoad {
 
     /// Ends a load that failed or was interrupted, and says what became of it.
     pub async fn discard(self) -> Discarded {
-        let give_up = match self.publishing.get() {
-            Some(_) => Discarded::Unknown,
-            None => Discarded::LeftBehind,
-        };
-        match timeout(GOODBYE, self.let_go()).await {
-            Ok(Ok(discarded)) => discarded,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "can't clear away after a load");
-                give_up
-            }
-            Err(_) => {
-                tracing::debug!("it takes too long to clear away after a load");
-                give_up
-            }
-        }
+        Discarded::in_time(self.publishing.get().is_some(), Box::pin(self.let_go())).await
     }
 
     async fn let_go(self) -> Result<Discarded> {

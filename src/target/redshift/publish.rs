@@ -9,14 +9,14 @@ use tokio_postgres::Client;
 
 use super::shape;
 use super::sql::{self, literal};
-use super::waiting::{Waiting, columns, temporary};
+use super::waiting::{Waiting, columns, insert, temporary};
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Amounts, Mode, Published, Run};
 use crate::report::TableRows;
 use crate::star::Matching;
 use crate::table::Table;
 use crate::table::time::Moment;
-use crate::target::merge::Rules;
+use crate::target::merge::{DELTAS, Rules};
 use crate::target::publish::CONTENT;
 
 /// What is published, and where.
@@ -31,14 +31,6 @@ pub(super) struct Publication<'a> {
 
 /// The statements that make the tables that are missing.
 pub(super) const TABLES: &str = include_str!("../../sql/redshift/tables.sql");
-
-/// What an incremental load brings, by the names that the statements of a merge have for it.
-const DELTAS: [(&str, Table); 4] = [
-    ("delta_objects", Table::LoadObjects),
-    ("delta_songs", Table::StagingSongs),
-    ("delta_events", Table::StagingEvents),
-    ("delta_errors", Table::LoadErrors),
-];
 
 /// Computes what is touched, and what becomes of it.
 const TOUCHED: &str = include_str!("../../sql/redshift/merge/touched.sql");
@@ -147,7 +139,7 @@ impl Publication<'_> {
                     run.number
                 );
                 sql::run(client, &what, &old).await?;
-                sql::run(client, &what, &insert(table, delta)).await?;
+                sql::run(client, &what, &insert(table, &name(table), delta)).await?;
                 continue;
             }
             let before = count(client, table).await?;
@@ -156,7 +148,7 @@ impl Publication<'_> {
             );
             sql::run(client, &what, &delete).await?;
             let kept = count(client, table).await?;
-            sql::run(client, &what, &insert(table, delta)).await?;
+            sql::run(client, &what, &insert(table, &name(table), delta)).await?;
             let rows = count(client, table).await?;
             let inserted = waiting.rows(table);
             require(table, rows, kept + inserted)?;
@@ -199,17 +191,12 @@ async fn apply(client: &Client, table: Table) -> Result<TableRows> {
         "DELETE FROM {live} USING touched_{table} WHERE {live}.{key} = touched_{table}.{key}"
     );
     sql::run(client, &what, &delete).await?;
-    sql::run(client, &what, &insert(table, &format!("fresh_{table}"))).await?;
+    sql::run(client, &what, &insert(table, &live, &format!("fresh_{table}"))).await?;
     let rows = count(client, table).await?;
     require(table, rows, (before + fresh).saturating_sub(touched))?;
     let inserted = fresh.saturating_sub(updated);
     let deleted = touched.saturating_sub(updated);
     Ok(TableRows { table, rows, inserted, updated, deleted })
-}
-
-fn insert(table: Table, from: &str) -> String {
-    let columns = columns(table);
-    format!("INSERT INTO {} ({columns})\nSELECT {columns} FROM {from}", name(table))
 }
 
 /// The table's name as it stands in a statement; one of them is a word of SQL.
@@ -238,10 +225,8 @@ fn require(table: Table, found: u64, expected: u64) -> Result<()> {
 
 /// The statement that enters a run, after which the tables hold `tables`.
 fn entry(run: &Run, amounts: Amounts, tables: &[TableRows]) -> String {
-    let Run { number, token, mode, started, settings, objects, amounts: _ } = run;
-    let Amounts { records, taken, filtered, rejected, staged: _ } = amounts;
+    let Run { number, token, mode, started, settings, objects: _, amounts: _ } = run;
     let moment = |time| Moment::at(time).to_string();
-    let rows = |counted| tables.iter().find(|rows| rows.table == counted).map_or(0, |it| it.rows);
     let mut values = vec![
         number.to_string(),
         literal(token),
@@ -250,26 +235,7 @@ fn entry(run: &Run, amounts: Amounts, tables: &[TableRows]) -> String {
         literal(&moment(SystemTime::now())),
         literal(settings),
     ];
-    let counts = [
-        objects.listed,
-        objects.loaded,
-        objects.unchanged,
-        objects.skipped.total(),
-        objects.gone,
-        objects.bytes,
-        records,
-        taken,
-        filtered,
-        rejected,
-        rows(Table::Songplays),
-        rows(Table::Users),
-        rows(Table::Songs),
-        rows(Table::Artists),
-        rows(Table::Time),
-        rows(Table::StagingEvents),
-        rows(Table::StagingSongs),
-    ];
-    values.extend(counts.map(|count| count.to_string()));
+    values.extend(run.counts(amounts, tables).iter().map(u64::to_string));
     let columns = columns(Table::LoadRuns);
     format!("INSERT INTO load_runs ({columns})\nVALUES ({})", values.join(", "))
 }

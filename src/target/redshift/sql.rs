@@ -84,13 +84,21 @@ pub(super) fn amounts([records, taken, filtered, rejected, staged]: [u64; 5]) ->
     Amounts { records, taken, filtered, rejected, staged }
 }
 
+/// Whether the schema that is the first in the search path has a table of this name.
+pub(super) async fn is_there(client: &Client, what: &str, table: &str) -> Result<bool> {
+    let query = format!(
+        "SELECT count(*) FROM information_schema.tables
+         WHERE table_schema = current_schema() AND table_name = {}",
+        literal(table)
+    );
+    let [tables] = numbers(client, what, &query).await?;
+    Ok(tables > 0)
+}
+
 /// Whether the run was published, asked when the answer to its COMMIT was lost.
 pub(super) async fn has(client: &Client, run: &Run) -> Result<bool> {
     const WHAT: &str = "can't see in load_runs whether the load was published";
-    let is_there = "SELECT count(*) FROM information_schema.tables
-                    WHERE table_schema = current_schema() AND table_name = 'load_runs'";
-    let [tables] = numbers(client, WHAT, is_there).await?;
-    if tables == 0 {
+    if !is_there(client, WHAT, "load_runs").await? {
         return Ok(false);
     }
     let (number, token) = (run.number, literal(&run.token));

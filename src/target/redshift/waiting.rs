@@ -115,10 +115,7 @@ impl Waiting {
             #[cfg(feature = "s3")]
             Self::Staged(stage) => stage.copy(client, table, into).await,
             Self::Inserted(_) => {
-                let columns = columns(table);
-                let waiting = waiting_name(table);
-                let fill =
-                    format!("INSERT INTO {into} ({columns})\nSELECT {columns} FROM {waiting}");
+                let fill = insert(table, into, &waiting_name(table));
                 sql::run(client, &format!("can't fill {table}"), &fill).await
             }
         }
@@ -229,6 +226,12 @@ pub(super) fn temporary(name: &str, table: Table) -> String {
         .iter()
         .map(|column| format!("{} {}", quoted(column.name), column.kind.sql(Dialect::Redshift)));
     format!("CREATE TEMP TABLE {name} ({});\n", columns.collect::<Vec<_>>().join(", "))
+}
+
+/// The statement that adds all rows of `from` to `into`, both with the columns of `table`.
+pub(super) fn insert(table: Table, into: &str, from: &str) -> String {
+    let columns = columns(table);
+    format!("INSERT INTO {into} ({columns})\nSELECT {columns} FROM {from}")
 }
 
 /// The names of a table's columns.
