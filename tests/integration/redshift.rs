@@ -448,10 +448,18 @@ async fn a_load_that_is_stopped_leaves_nothing_behind() {
     warehouse.hold_empty();
     similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
     // A load whose process dies can't clear away; the next one does.
-    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_millis(500)));
-    let killed = tokio::time::timeout(Duration::from_millis(400), sparkload::load(&again)).await;
-    assert!(killed.is_err());
+    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_secs(2)));
     let patient = Config { wait: Some(Duration::from_secs(30)), ..again };
+    let staged = async {
+        while !warehouse.staged().iter().any(|key| key.ends_with(".manifest")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        done = sparkload::load(&patient) => panic!("it did not wait: {done:?}"),
+        () = staged => {}
+    }
+    assert!(!warehouse.staged().is_empty(), "a load that dies leaves its files");
     sparkload::load(&patient).await.unwrap();
     warehouse.hold_empty();
 }

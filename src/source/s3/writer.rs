@@ -12,7 +12,8 @@ use crate::error::Result;
 /// Parts of an object that are out at once: one connection is slower than a network.
 const PARTS: usize = 4;
 
-/// An object on its way into a bucket: in one piece if it is small. Dropped before it is finished, it is not there.
+/// An object on its way into a bucket: in one piece if it is small. Dropped before it is finished, it is not there,
+/// though parts of it may stay in the bucket until the upload is aborted.
 #[derive(Debug)]
 pub(crate) struct ObjectWriter {
     bucket: Arc<Bucket>,
@@ -64,11 +65,6 @@ impl ObjectWriter {
         self.or_abort(outcome).await
     }
 
-    /// Lets go of what has come.
-    pub async fn abandon(mut self) {
-        self.abort().await;
-    }
-
     /// Sends what has come, and waits if too many parts are out.
     async fn put_part(&mut self) -> Result<()> {
         let upload = match &self.upload {
@@ -109,16 +105,12 @@ impl ObjectWriter {
 
     /// Lets go of the parts that are there when the object can't be finished.
     async fn or_abort(&mut self, outcome: Result<()>) -> Result<()> {
-        if outcome.is_err() {
-            self.abort().await;
-        }
-        outcome
-    }
-
-    async fn abort(&mut self) {
-        if let Some(upload) = self.upload.take() {
+        if outcome.is_err()
+            && let Some(upload) = self.upload.take()
+        {
             self.parts.shutdown().await;
             self.bucket.abort_upload(&upload).await;
         }
+        outcome
     }
 }

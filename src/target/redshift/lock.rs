@@ -43,13 +43,15 @@ pub(super) async fn take(
     require_schema(&client, database, schema).await?;
     make_lock(&client, &what).await?;
     loop {
+        // In a message of its own: PostgreSQL 8 looks at the limit when a message begins.
+        let limit = format!("SET statement_timeout TO {}", LOOK.as_millis());
+        sql::run(&client, &what, &limit).await?;
         let began = Instant::now();
-        let lock = format!(
-            "BEGIN; SET statement_timeout TO {}; LOCK TABLE load_lock; SET statement_timeout TO 0",
-            LOOK.as_millis()
-        );
-        let refused = match client.batch_execute(&lock).await {
-            Ok(()) => return Ok(Held { client }),
+        let refused = match client.batch_execute("BEGIN; LOCK TABLE load_lock").await {
+            Ok(()) => {
+                sql::run(&client, &what, "SET statement_timeout TO 0").await?;
+                return Ok(Held { client });
+            }
             Err(refused) => refused,
         };
         sql::run(&client, &what, "ROLLBACK").await?;

@@ -346,12 +346,11 @@ impl Stage {
         self.clear().await
     }
 
-    /// Removes the files, and lets go of those that are not complete.
+    /// Removes the files, and lets go of those that are not complete, also of those that were written to when the load
+    /// was stopped.
     pub async fn clear(&self) -> Result<()> {
-        let tables = std::mem::take(&mut *self.tables());
-        for file in tables.into_values().flat_map(|files| files.idle) {
-            file.object.abandon().await;
-        }
+        self.tables().clear();
+        self.bucket.abort_uploads(&self.folder).await?;
         let entries = self.bucket.list_under(&self.folder).await?;
         let keys: Vec<String> = entries.into_iter().map(|entry| entry.key).collect();
         self.bucket.remove(&keys).await
