@@ -36,7 +36,7 @@ artist_rows AS (
     SELECT count(*) AS n,
            count(*) - count(DISTINCT artist_id) AS repeated_keys,
            count(*) - count(name) AS without_name,
-           sum(CASE WHEN location IS NULL OR location = '' THEN 1 ELSE 0 END) AS without_location,
+           sum(CASE WHEN location IS NULL OR length(location) = 0 THEN 1 ELSE 0 END) AS without_location,
            count(*) - count(latitude) AS without_latitude,
            count(*) - count(longitude) AS without_longitude,
            sum(CASE WHEN name ~ ('[ÃÂ][' || chr(128) || '-' || chr(191) || ']|â€')

@@ -77,31 +77,41 @@ struct Step {
     other_rules: Option<Rules>,
 }
 
-/// A few titles, of which two only differ behind what an index may hold.
+/// A few titles, of which two only differ behind what an index may hold, and two in a trailing blank.
 fn title(number: u8) -> String {
     match number {
-        0..=2 => format!("title {number}"),
+        0..=1 => format!("title {number}"),
+        2 => "title 1 ".to_owned(),
         3 => "l'été \\ \"Ünder\"".to_owned(),
         _ => format!("{}{number}", "long ".repeat(30)),
     }
 }
 
+/// A few names, of which the third is the first one with a trailing blank.
+fn blank_behind(prefix: &str, number: u8) -> String {
+    match number {
+        2 => format!("{prefix}0 "),
+        _ => format!("{prefix}{number}"),
+    }
+}
+
 /// A small world: few ids, names and moments, so that everything collides with everything.
 fn song() -> impl Strategy<Value = Value> {
-    let place = prop_oneof![Just(json!(null)), Just(json!("")), Just(json!("Ghent"))];
+    let place =
+        prop_oneof![Just(json!(null)), Just(json!("")), Just(json!(" ")), Just(json!("Ghent"))];
     let degrees =
         prop_oneof![Just(json!(null)), Just(json!(0.0)), Just(json!(-0.0)), Just(json!(51.05))];
     let duration = prop_oneof![3 => Just(100.5), 1 => Just(0.0), 1 => Just(-0.0)];
     let broken = prop_oneof![9 => Just(false), 1 => Just(true)];
-    let names = (0..5u8, 0..3u8, 0..6u8, 0..2u8);
+    let names = (0..5u8, 0..4u8, 0..6u8, 0..3u8);
     (names, duration, place, degrees.clone(), degrees, 0..3u16, broken).prop_map(
         |((song, artist, number, name), duration, place, latitude, longitude, year, broken)| {
             json!({
                 "num_songs": 1,
-                "song_id": format!("SO{song}"),
-                "artist_id": format!("AR{artist}"),
+                "song_id": blank_behind("SO", song),
+                "artist_id": blank_behind("AR", artist),
                 "title": if broken { json!(null) } else { json!(title(number)) },
-                "artist_name": format!("name {name}"),
+                "artist_name": blank_behind("name ", name),
                 "duration": duration,
                 "year": 1990 + year,
                 "artist_location": place,
@@ -113,7 +123,7 @@ fn song() -> impl Strategy<Value = Value> {
 }
 
 fn event() -> impl Strategy<Value = Value> {
-    let page = prop_oneof![5 => Just("NextSong"), 1 => Just("Home"), 1 => Just("Logout")];
+    let page = prop_oneof![5 => Just("NextSong"), 1 => Just("NextSong "), 1 => Just("Home"), 1 => Just("Logout")];
     let user =
         prop_oneof![8 => (1..5i32).prop_map(|id| json!(id.to_string())), 1 => Just(json!(""))];
     let number =
@@ -137,10 +147,10 @@ fn event() -> impl Strategy<Value = Value> {
     ];
     let song =
         prop_oneof![9 => (0..6u8).prop_map(|number| json!(title(number))), 1 => Just(json!(null))];
-    (page, user, number.clone(), number, ts, levels, (song, 0..2u8, length, 0..9u8)).prop_map(
+    (page, user, number.clone(), number, ts, levels, (song, 0..3u8, length, 0..9u8)).prop_map(
         |(page, user, session, item, ts, level, (song, name, length, first))| {
             json!({
-                "artist": format!("name {name}"),
+                "artist": blank_behind("name ", name),
                 "song": song,
                 "length": length,
                 "page": page,

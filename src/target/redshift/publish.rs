@@ -180,16 +180,19 @@ impl Publication<'_> {
 async fn apply(client: &Client, table: Table) -> Result<TableRows> {
     let what = format!("can't publish {table}");
     let (live, key) = (name(table), table.key()[0]);
+    // Trailing blanks count only before another character: the keys of touched.sql have it already.
+    let exact = match table {
+        Table::Songs | Table::Artists => format!("{key} || chr(1)"),
+        _ => key.to_owned(),
+    };
     let counts = format!(
         "SELECT (SELECT count(*) FROM {live}),\n\
-                (SELECT count(*) FROM {live} WHERE {key} IN (SELECT {key} FROM touched_{table})),\n\
-                (SELECT count(*) FROM {live} WHERE {key} IN (SELECT {key} FROM fresh_{table})),\n\
+                (SELECT count(*) FROM {live} WHERE {exact} IN (SELECT {key} FROM touched_{table})),\n\
+                (SELECT count(*) FROM {live} WHERE {exact} IN (SELECT {exact} FROM fresh_{table})),\n\
                 (SELECT count(*) FROM fresh_{table})"
     );
     let [before, touched, updated, fresh] = sql::numbers(client, &what, &counts).await?;
-    let delete = format!(
-        "DELETE FROM {live} USING touched_{table} WHERE {live}.{key} = touched_{table}.{key}"
-    );
+    let delete = format!("DELETE FROM {live} WHERE {exact} IN (SELECT {key} FROM touched_{table})");
     sql::run(client, &what, &delete).await?;
     sql::run(client, &what, &insert(table, &live, &format!("fresh_{table}"))).await?;
     let rows = count(client, table).await?;

@@ -75,6 +75,18 @@ const KNOWN: &[(&str, &str)] = &[
         "13|1.50|x|2",
     ),
     ("SELECT 'a\\\\b', 'it''s', len('a\\tb'), 'it\\'s'", "a\\b|it's|3|it's"),
+    // Trailing blanks.
+    ("SELECT 'a ' = 'a', 'a ' > 'a', 'a ' || chr(1) = 'a' || chr(1), len('a ')", "t|f|f|2"),
+    ("SELECT a FROM t WHERE b IN ('one ') OR b || ' ' = 'two' OR b BETWEEN 'x' AND 'y'", "1 / 2"),
+    ("SELECT count(*) FROM t JOIN (SELECT 'one  ' AS b) AS other ON other.b = t.b", "1"),
+    (
+        "SELECT count(*) FROM (SELECT b FROM t UNION SELECT b || ' ' FROM t UNION SELECT 'one') AS all_of_them",
+        "2",
+    ),
+    (
+        "SELECT rank() OVER (ORDER BY b || CASE a WHEN 1 THEN '' ELSE ' ' END) FROM (SELECT a, 'x' AS b FROM t) AS x",
+        "1 / 1",
+    ),
     // Writing.
     ("INSERT INTO u VALUES (1, 'one'), (2, 'zwei'), (1, 'one')", ""),
     ("INSERT INTO u (a) SELECT a + 7 FROM t WHERE b = 'two'", ""),

@@ -6,6 +6,7 @@ use sqlparser::ast::{
     WindowSpec, WindowType,
 };
 
+use super::compare::compared;
 use super::error::{Refusal, Result};
 use super::functions;
 use super::query::{Check, SCHEMA, parts};
@@ -116,8 +117,10 @@ impl Check {
         else {
             return Err(Refusal::syntax("WINDOW"));
         };
-        partition_by.iter_mut().try_for_each(|it| self.expr(it))?;
-        self.order(order_by)?;
+        for expr in partition_by.iter_mut().chain(order_by.iter_mut().map(|it| &mut it.expr)) {
+            self.expr(expr)?;
+            compared(expr);
+        }
         match (function, &window_frame) {
             (functions::Function::Ranking, Some(_)) => {
                 let text = format!("{name} does not take a frame clause");

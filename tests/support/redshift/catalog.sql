@@ -109,3 +109,7 @@ CREATE FUNCTION redshift_stand_in.round(float8) RETURNS float8 IMMUTABLE LANGUAG
 AS 'SELECT round($1::numeric)::float8';
 CREATE FUNCTION redshift_stand_in.round(float8, int) RETURNS float8 IMMUTABLE LANGUAGE sql
 AS 'SELECT round($1::numeric, $2)::float8';
+
+-- What is compared of a value: of text, all but the trailing blanks.
+CREATE FUNCTION redshift_stand_in.compared(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT rtrim($1, '' '')';
+CREATE FUNCTION redshift_stand_in.compared(anyelement) RETURNS anyelement IMMUTABLE LANGUAGE sql AS 'SELECT $1';

@@ -6,6 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::columns;
+use super::compare::{column_compared, compared};
 use super::error::{Refusal, Result};
 use super::query::{Check, name};
 
@@ -38,19 +39,36 @@ impl Check {
             | Expr::Nested(it) => self.expr(it),
             Expr::In { expr, target, .. } => {
                 self.expr(expr)?;
+                compared(expr);
                 match target {
-                    InTarget::List(list) => list.iter_mut().try_for_each(|it| self.expr(it)),
-                    InTarget::Subquery(query) => self.query(query),
+                    InTarget::List(list) => list.iter_mut().try_for_each(|it| {
+                        self.expr(it)?;
+                        compared(it);
+                        Ok(())
+                    }),
+                    InTarget::Subquery(query) => {
+                        self.query(query)?;
+                        column_compared(query)
+                    }
                     other => Err(Refusal::unsupported(&format!("IN {other:?}"))),
                 }
             }
             Expr::Between { expr, low, high, .. } => {
-                [expr, low, high].into_iter().try_for_each(|it| self.expr(it))
+                [expr, low, high].into_iter().try_for_each(|it| {
+                    self.expr(it)?;
+                    compared(it);
+                    Ok(())
+                })
             }
             Expr::BinaryOp { left, op, right } => {
                 operator(op)?;
                 self.expr(left)?;
-                self.expr(right)
+                self.expr(right)?;
+                if is_comparison(op) {
+                    compared(left);
+                    compared(right);
+                }
+                Ok(())
             }
             Expr::Like { any: false, expr, pattern, escape_char, .. }
             | Expr::ILike { any: false, expr, pattern, escape_char, .. }
@@ -151,6 +169,11 @@ impl Check {
     }
 }
 
+fn is_comparison(operator: &BinaryOperator) -> bool {
+    use BinaryOperator as B;
+    matches!(operator, B::Eq | B::NotEq | B::Gt | B::Lt | B::GtEq | B::LtEq)
+}
+
 fn operator(operator: &BinaryOperator) -> Result<()> {
     use BinaryOperator as B;
     match operator {
@@ -200,7 +223,7 @@ pub fn constant(value: &Value) -> Result<()> {
 }
 
 /// A piece of PostgreSQL's own SQL in the place of an expression.
-fn raw(sql: impl Into<String>) -> Expr {
+pub fn raw(sql: impl Into<String>) -> Expr {
     Expr::Identifier(Ident::new(sql))
 }
 

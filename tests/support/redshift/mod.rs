@@ -13,6 +13,7 @@ mod answer;
 mod attributes;
 mod calls;
 mod columns;
+mod compare;
 mod copies;
 mod copy;
 mod create;

@@ -9,7 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::error::{Refusal, Result};
-use super::words;
+use super::{compare, words};
 
 /// The schema of the stand-in's own functions and tables in PostgreSQL.
 pub const SCHEMA: &str = "redshift_stand_in";
@@ -96,7 +96,8 @@ impl Check {
             SetExpr::Query(query) => self.query(query),
             SetExpr::SetOperation { left, right, .. } => {
                 self.body(left)?;
-                self.body(right)
+                self.body(right)?;
+                compare::union(body)
             }
             // Lists of values are for INSERT alone; see `values`.
             SetExpr::Values(_) => Err(Refusal::syntax("VALUES")),

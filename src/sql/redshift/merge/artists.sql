@@ -9,16 +9,16 @@ FROM (
            song.artist_latitude AS latitude,
            song.artist_longitude AS longitude,
            row_number() OVER (
-               PARTITION BY song.artist_id
-               ORDER BY CASE WHEN song.artist_location <> '' THEN 1 ELSE 0 END
+               PARTITION BY song.artist_id || chr(1)
+               ORDER BY CASE WHEN len(song.artist_location) > 0 THEN 1 ELSE 0 END
                         + CASE WHEN song.artist_latitude IS NOT NULL THEN 1 ELSE 0 END
                         + CASE WHEN song.artist_longitude IS NOT NULL THEN 1 ELSE 0 END DESC,
-                        song.song_id,
-                        place.object DESC,
+                        song.song_id || chr(1),
+                        place.object || chr(1) DESC,
                         song.record_no DESC
            ) AS nth
     FROM touched_artists
-    JOIN staging_songs AS song ON song.artist_id = touched_artists.artist_id
+    JOIN staging_songs AS song ON song.artist_id || chr(1) = touched_artists.artist_id
     JOIN load_objects AS place ON place.object_id = song.object_id AND place.replaced_by IS NULL
 ) AS records
 WHERE nth = 1;

@@ -10,8 +10,10 @@ FROM (
     SELECT title, artist_name, song_id, artist_id,
            CASE WHEN match_duration THEN duration ELSE 0 END AS length,
            row_number() OVER (
-               PARTITION BY title, artist_name, CASE WHEN match_duration THEN duration ELSE 0 END
-               ORDER BY song_id
+               PARTITION BY title || chr(1),
+                            artist_name || chr(1),
+                            CASE WHEN match_duration THEN duration ELSE 0 END
+               ORDER BY song_id || chr(1)
            ) AS nth
     FROM current_songs
     CROSS JOIN merge_rules
@@ -30,8 +32,8 @@ FROM touched_songplays
 JOIN staging_events AS event ON (event.object_id << 32) + event.record_no = touched_songplays.songplay_id
 CROSS JOIN merge_rules
 LEFT JOIN found_songs AS found
-       ON found.title = event.song
-      AND found.artist_name = event.artist
+       ON found.title || chr(1) = event.song || chr(1)
+      AND found.artist_name || chr(1) = event.artist || chr(1)
       AND found.length = CASE WHEN match_duration THEN event.length ELSE 0 END
-WHERE event.page = 'NextSong'
+WHERE event.page || chr(1) = 'NextSong' || chr(1)
   AND (found.song_id IS NOT NULL OR NOT matched_only);

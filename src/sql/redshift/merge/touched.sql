@@ -3,20 +3,23 @@
 --
 -- Reads the tables in search_path as they were before the load, and what the load brings: delta_objects,
 -- delta_songs and delta_events, with the columns of load_objects, staging_songs and staging_events.
+--
+-- Redshift compares text without its trailing blanks. With chr(1) behind it all of it counts, and the order of bytes
+-- stays; touched texts are kept with it.
 
 CREATE TEMP TABLE touched_songs AS
-SELECT staging_songs.song_id
+SELECT staging_songs.song_id || chr(1) AS song_id
 FROM staging_songs
 JOIN delta_objects ON delta_objects.object_id = staging_songs.object_id
 UNION
-SELECT song_id FROM delta_songs;
+SELECT song_id || chr(1) FROM delta_songs;
 
 CREATE TEMP TABLE touched_artists AS
-SELECT staging_songs.artist_id
+SELECT staging_songs.artist_id || chr(1) AS artist_id
 FROM staging_songs
 JOIN delta_objects ON delta_objects.object_id = staging_songs.object_id
 UNION
-SELECT artist_id FROM delta_songs;
+SELECT artist_id || chr(1) FROM delta_songs;
 
 CREATE TEMP TABLE touched_users AS
 SELECT staging_events.user_id
@@ -28,25 +31,25 @@ SELECT user_id FROM delta_events WHERE user_id IS NOT NULL;
 
 -- What a play may have to be matched with anew, because a song of that name has come, gone or changed.
 CREATE TEMP TABLE touched_titles AS
-SELECT title, artist_name
+SELECT title || chr(1) AS title, artist_name || chr(1) AS artist_name
 FROM staging_songs
-JOIN touched_songs ON touched_songs.song_id = staging_songs.song_id
+JOIN touched_songs ON touched_songs.song_id = staging_songs.song_id || chr(1)
 UNION
-SELECT title, artist_name FROM delta_songs;
+SELECT title || chr(1), artist_name || chr(1) FROM delta_songs;
 
 CREATE TEMP TABLE touched_songplays AS
 SELECT songplays.songplay_id
 FROM songplays
 JOIN delta_objects ON delta_objects.object_id = songplays.songplay_id >> 32
 UNION
-SELECT (object_id << 32) + record_no FROM delta_events WHERE page = 'NextSong'
+SELECT (object_id << 32) + record_no FROM delta_events WHERE page || chr(1) = 'NextSong' || chr(1)
 UNION
 SELECT (staging_events.object_id << 32) + staging_events.record_no
 FROM touched_titles
 JOIN staging_events
-  ON staging_events.song = touched_titles.title
- AND staging_events.artist = touched_titles.artist_name
-WHERE staging_events.page = 'NextSong';
+  ON staging_events.song || chr(1) = touched_titles.title
+ AND staging_events.artist || chr(1) = touched_titles.artist_name
+WHERE staging_events.page || chr(1) = 'NextSong' || chr(1);
 
 CREATE TEMP TABLE touched_time AS
 SELECT DISTINCT songplays.start_time

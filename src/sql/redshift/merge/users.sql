@@ -8,7 +8,7 @@ FROM (
                ORDER BY event.ts DESC NULLS LAST,
                         event.session_id DESC NULLS LAST,
                         event.item_in_session DESC NULLS LAST,
-                        place.object DESC,
+                        place.object || chr(1) DESC,
                         event.record_no DESC
            ) AS nth
     FROM touched_users
