@@ -29,11 +29,11 @@ pub enum Existing {
 /// The target can't be reached, a right is missing, a table that is there differs from sparkload's, or a view or foreign
 /// key depends on one that is to be dropped.
 pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result<Vec<Table>> {
-    check_schema_name(schema)?;
     let database = Database::open(target).await?;
     if database.dialect(Retry::default()).await? == Dialect::Redshift {
         return redshift::create(&database, schema, existing).await;
     }
+    check_schema_name(schema)?;
     let mut client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);

@@ -126,16 +126,6 @@ impl Database {
         }
     }
 
-    /// Names it apart from others, whoever logs in.
-    #[cfg(feature = "s3")]
-    pub(crate) fn place(&self) -> String {
-        match self {
-            Self::Server(server, _) => server.place(),
-            #[cfg(feature = "embedded")]
-            Self::Embedded(engine) => engine.to_string(),
-        }
-    }
-
     /// Says how many connections to use at once, given how many are `wanted`.
     pub(crate) fn connections(&self, wanted: Option<usize>) -> usize {
         match self {

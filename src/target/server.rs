@@ -193,13 +193,6 @@ impl Server {
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         self.dialect
     }
-
-    /// Names the database apart from others, whoever logs in.
-    #[cfg(feature = "s3")]
-    pub(crate) fn place(&self) -> String {
-        let addresses: Vec<_> = self.addresses.iter().map(Address::to_string).collect();
-        format!("{}/{}", addresses.join(","), self.dbname)
-    }
 }
 
 /// Pairs up the lists of hosts, addresses and ports.

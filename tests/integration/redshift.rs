@@ -229,6 +229,9 @@ async fn files_are_as_many_as_slices_and_each_is_named_once() {
         let of_table = staged.iter().filter(|(key, _)| key.contains(&format!("/{table}/")));
         of_table.map(|(key, bytes)| (key.clone(), bytes.len())).collect()
     };
+    let kept = staged.iter().find(|(key, _)| key.ends_with("/_kept")).unwrap().1;
+    let kept = String::from_utf8(kept.to_vec()).unwrap();
+    assert!(kept.starts_with("MANIFEST CSV NULL AS '") && kept.contains(" ZSTD"), "{kept}");
     let plays = files("songplays");
     assert!((1..=4).contains(&plays.len()), "{plays:?}");
     assert_eq!(files("users").len(), 1);
@@ -299,12 +302,16 @@ async fn whatever_breaks_the_tables_are_those_before_or_those_after() {
 
     // What passes is tried again, and nothing stands there twice.
     let closed = |text: &str| Fault::ClosedBefore(text.to_owned());
+    let unnoticed = |text: &str| Fault::ClosedUnnoticed(text.to_owned(), Duration::from_secs(600));
     for (number, faults) in [
         vec![Fault::ConflictAtCommit { times: 3 }],
         vec![Fault::CommitAnswerLost],
         vec![closed("COMMIT")],
         vec![closed("COPY")],
         vec![closed("LOCK TABLE"), closed("pg_last_copy_count")],
+        // Sessions that the server would keep for longer than a test may take.
+        vec![unnoticed("LOCK TABLE"), unnoticed("COPY")],
+        vec![unnoticed("COMMIT"), closed("LOCK TABLE")],
         vec![Fault::ConflictAt("INSERT INTO load_runs".to_owned()), Fault::CommitAnswerLost],
         vec![closed("SELECT object_id"), closed("stv_slices")],
         vec![Fault::CopyFails { table: Some("delta_events".to_owned()) }],
@@ -343,6 +350,53 @@ async fn whatever_breaks_the_tables_are_those_before_or_those_after() {
     similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
     warehouse.hold_empty();
     sparkload::load(&config).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_lost_its_lock_to_another_one_starts_over() {
+    let mut source = source();
+    let warehouse = Warehouse::start();
+    let config = hasty(warehouse.config(source.path()));
+    sparkload::load(&config).await.unwrap();
+    let publishes = "INSERT INTO load_runs
+                     SELECT (run).*
+                     FROM (SELECT jsonb_populate_record(load_runs, '{\"run\": 2, \"token\": \"other\"}') AS run
+                           FROM load_runs) AS other";
+    // The other one has removed the files and failed, or was published besides.
+    for (number, does, run) in [(0, "SELECT 1", 2), (1, publishes, 3)] {
+        source.put(&format!("log_data/new {number}.json"), &[play(1, 10 + number, "Ode")]);
+        let close = Fault::ClosedBefore("COPY delta_events".to_owned());
+        let wait = Fault::Wait("COPY delta_objects".to_owned(), Duration::from_secs(2));
+        warehouse.redshift.fail_next(close);
+        warehouse.redshift.fail_next(wait);
+        let other = async {
+            while !warehouse.staged().iter().any(|key| key.ends_with(".manifest")) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // Its turn comes when the first one's session is gone.
+            let client = warehouse.database().connect().await;
+            client.batch_execute("BEGIN; LOCK TABLE load_lock").await.unwrap();
+            warehouse.staged().iter().for_each(|key| warehouse.s3.remove(STAGE, key));
+            client.batch_execute(&format!("{does}; COMMIT")).await.unwrap();
+        };
+        let (report, ()) = tokio::join!(sparkload::load(&config), other);
+        let report = report.unwrap_or_else(|error| panic!("{}", told(&error)));
+        assert_eq!((report.run, report.objects.loaded), (run, 1), "{does}");
+        assert_eq!(warehouse.redshift.pending_faults(), 0, "{does}");
+        books::agree(&report, warehouse.database()).await;
+        warehouse.hold_empty();
+        if run == 3 {
+            warehouse.database().query("DELETE FROM load_runs WHERE token = 'other'");
+        }
+    }
+    books::balance(warehouse.database()).await;
+
+    // What waits in a session goes with it.
+    let inserts = hasty(warehouse.config_of_inserts(source.path()));
+    let inserts = Config { full_refresh: true, ..inserts };
+    warehouse.redshift.fail_next(Fault::ClosedBefore("INSERT INTO waiting_songs".to_owned()));
+    assert_eq!(sparkload::load(&inserts).await.unwrap().run, 4);
+    assert_eq!(warehouse.redshift.pending_faults(), 0);
 }
 
 /// Changes the first staged file of `table` as soon as all are there and before Redshift reads it.
@@ -441,12 +495,18 @@ async fn a_load_that_is_stopped_leaves_nothing_behind() {
     sparkload::load(&config).await.unwrap();
     let before = tables(warehouse.database()).await;
     let again = Config { full_refresh: true, ..config.clone() };
-    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_secs(2)));
-    let stop = tokio::time::sleep(Duration::from_millis(800));
+    warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_secs(600)));
+    let stop = async {
+        while warehouse.redshift.pending_faults() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
     let error = sparkload::load_until(&again, stop).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
     warehouse.hold_empty();
     similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
+    // Nor does what the server was at keep the next load out.
+    assert_eq!(sparkload::load(&config).await.unwrap().run, 2);
     // A load whose process dies can't clear away; the next one does.
     warehouse.redshift.fail_next(Fault::Wait("COPY".to_owned(), Duration::from_secs(2)));
     let patient = Config { wait: Some(Duration::from_secs(30)), ..again };
@@ -490,6 +550,36 @@ async fn the_dialect_is_asked_for_or_told() {
     assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 1);
     dry.target = target(&database.url());
     assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_of_schemas_are_folded_and_long_ones_taken() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let target = target(&warehouse.redshift.url());
+    for schema in ["Plays".to_owned(), "p".repeat(63)] {
+        let made = sparkload::create(&target, &schema, Existing::Keep).await.unwrap();
+        assert_eq!(made, Table::ALL);
+        let config = Config { schema: schema.clone(), ..warehouse.config(source.path()) };
+        sparkload::load(&config).await.unwrap();
+        let plays = format!("SELECT count(*) AS plays FROM {}.songplays", schema.to_lowercase());
+        assert_eq!(csv(warehouse.database(), &plays).await, "plays\n3\n");
+    }
+    let error = sparkload::create(&target, &"p".repeat(128), Existing::Keep).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_notice_of_capitals_is_refused() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    warehouse.redshift.case_insensitive();
+    let refused = "the database takes capitals and small letters for the same";
+    let error = sparkload::load(&warehouse.config(source.path())).await.unwrap_err();
+    assert_eq!(error.to_string(), refused);
+    let target = target(&warehouse.redshift.url());
+    let error = sparkload::create(&target, "public", Existing::Keep).await.unwrap_err();
+    assert_eq!(error.to_string(), refused);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,8 +15,8 @@ mod waiting;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use tokio::select;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use self::lock::Held;
@@ -25,7 +25,6 @@ use self::waiting::Waiting;
 use super::load::{Discarded, Part};
 use super::lock::Patience;
 use super::merge::Rules;
-use super::postgres::check_schema_name;
 use super::{Database, Existing, quoted};
 use crate::config::Config;
 use crate::encode::Encoding;
@@ -49,8 +48,8 @@ pub(crate) struct RedshiftLoad {
     publishing: OnceLock<Run>,
 }
 
-/// How long a session may take to say that its transaction is undone.
-const ROLL_BACK: Duration = Duration::from_millis(300);
+/// The longest name that Redshift takes.
+const NAME_BYTES: usize = 127;
 
 impl RedshiftLoad {
     /// The load that `config` asks for. Nothing is done yet.
@@ -59,11 +58,11 @@ impl RedshiftLoad {
     ///
     /// The schema's name is too long, or the stage is none.
     pub async fn new(database: Database, config: &Config) -> Result<Self> {
-        check_schema_name(&config.schema)?;
+        let schema = folded(&config.schema)?;
         Ok(Self {
-            schema: config.schema.clone(),
+            schema,
             rules: Rules { matching: config.matching, matched_only: config.matched_only },
-            waiting: Waiting::new(config, &database).await?,
+            waiting: Waiting::new(config).await?,
             database,
             retry: config.retry,
             ledger: Ledger::default(),
@@ -104,9 +103,10 @@ impl RedshiftLoad {
         let held = lock::take(database, schema, patience).await?;
         // The transaction that holds the lock looks at nothing yet: it would see the tables as they are now for good.
         let client = connect(database, schema).await?;
+        shape::require_case(&client).await?;
         shape::check(&client, schema).await?;
         let ledger = sql::ledger(&client, schema).await?;
-        self.waiting.begin(&client, &held).await?;
+        self.waiting.begin(&client, &held, schema).await?;
         Ok((held, ledger))
     }
 
@@ -128,14 +128,21 @@ impl RedshiftLoad {
     ) -> Result<RowCounts> {
         let held = self.held.lock().await;
         let held = held.as_ref().ok_or_else(lost)?;
-        self.waiting.write(held, parts, progress).await
+        let written = select! {
+            written = self.waiting.write(held, parts, progress) => written,
+            never = held.keep_alive() => match never {},
+        };
+        // Another load that took the lock has removed what waits.
+        written.map_err(|error| match held.is_lost() {
+            true => error.with_remedy(Remedy::StartOver),
+            false => error,
+        })
     }
 
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
     pub async fn publish(&self, run: &Run) -> Result<Published> {
         let Self { schema, rules, ledger, waiting, .. } = self;
         let mut held = self.held.lock().await;
-        waiting.seal().await?;
         let last_run = ledger.next_run - 1;
         let publication = Publication { schema, rules: *rules, run, last_run, waiting };
         let mut published = Published::default();
@@ -143,12 +150,15 @@ impl RedshiftLoad {
         loop {
             let attempt = self.publish_once(&mut held, &publication, &mut published).await;
             let Err(error) = attempt else { return Ok(published) };
+            let was_lost = held.as_ref().is_some_and(Held::is_lost);
             // The lock goes with its transaction, and with it what waits in the session.
-            let failed = held.take();
-            if let Some(failed) = failed {
-                failed.roll_back().await;
+            if let Some(failed) = held.take() {
+                failed.release(&self.database).await;
             }
-            if error.remedy() != Remedy::TryAgain {
+            // Whatever goes wrong without the lock may be the doing of another load.
+            let may_pass =
+                error.remedy() == Remedy::TryAgain || was_lost && error.remedy() == Remedy::None;
+            if !may_pass {
                 return Err(error);
             }
             tracing::info!("{error}, trying again");
@@ -166,36 +176,37 @@ impl RedshiftLoad {
         publication: &Publication<'_>,
         published: &mut Published,
     ) -> Result<()> {
+        let Self { schema, database, retry, waiting, .. } = self;
         let held = match held {
-            Some(held) => held,
+            Some(held) => {
+                waiting.seal().await?;
+                held
+            }
             None => {
-                let again =
-                    lock::take(&self.database, &self.schema, &mut Patience::short()).await?;
-                let held = held.insert(again);
+                let mut patience = Patience::new(Some(retry.max_time));
+                let held = held.insert(lock::take(database, schema, &mut patience).await?);
                 if self.publishing.get().is_some()
                     && sql::has(&held.client, publication.run).await?
                 {
                     return Ok(());
                 }
-                self.waiting.require_kept()?;
+                waiting.require_kept().await?;
                 held
             }
         };
         let prepared = publication.prepare(&held.client).await;
         *published = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Err(self.waiting.explain(&held.client, error).await),
+            Err(error) => return Err(waiting.explain(&held.client, error).await),
         };
         self.publishing.get_or_init(|| publication.run.clone());
         let what = format!("can't publish the load in the schema {}", self.schema);
         sql::run(&held.client, &what, "COMMIT").await
     }
 
-    /// Removes what was staged for a load that was published.
+    /// Removes what was staged for a load that was published, or says where it is kept.
     pub async fn end(self) {
-        if let Err(error) = self.waiting.end().await {
-            tracing::warn!("{error}, the next load does");
-        }
+        self.waiting.end().await;
     }
 
     /// Ends a load that failed or was interrupted, and says what became of it.
@@ -206,21 +217,28 @@ impl RedshiftLoad {
     async fn let_go(self) -> Result<Discarded> {
         let Self { schema, database, waiting, held, publishing, .. } = self;
         if let Some(held) = held.into_inner() {
-            // A statement that is still at work is not waited for: it ends with its session, or for want of files.
-            let _ = timeout(ROLL_BACK, held.roll_back()).await;
+            held.release(&database).await;
+        }
+        if let Some(run) = publishing.get() {
+            let held = lock::take(&database, &schema, &mut Patience::short()).await?;
+            let published = sql::has(&held.client, run).await?;
+            held.release(&database).await;
+            if published {
+                waiting.end().await;
+                return Ok(Discarded::Published);
+            }
         }
         waiting.clear().await?;
-        let published = match publishing.get() {
-            None => false,
-            Some(run) => {
-                let held = lock::take(&database, &schema, &mut Patience::short()).await?;
-                let published = sql::has(&held.client, run).await?;
-                held.roll_back().await;
-                published
-            }
-        };
-        Ok(if published { Discarded::Published } else { Discarded::Cleared })
+        Ok(Discarded::Cleared)
     }
+}
+
+/// The name of a schema as Redshift has it, which takes no notice of capitals, not even in quotes.
+fn folded(schema: &str) -> Result<String> {
+    if (1..=NAME_BYTES).contains(&schema.len()) {
+        return Ok(schema.to_ascii_lowercase());
+    }
+    Err(Error::config(format!("a schema's name has 1 to {NAME_BYTES} bytes: {schema:?}")))
 }
 
 fn lost() -> Error {
@@ -241,11 +259,13 @@ pub(super) async fn create(
     schema: &str,
     existing: Existing,
 ) -> Result<Vec<Table>> {
+    let schema = &folded(schema)?;
     let what = format!("can't create the tables in the schema {schema}");
     let client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     sql::run(&client, &what, &make).await?;
-    let Held { client } = lock::take(database, schema, &mut Patience::new(None)).await?;
+    let Held { client, .. } = lock::take(database, schema, &mut Patience::new(None)).await?;
+    shape::require_case(&client).await?;
     match existing {
         Existing::Keep => shape::check(&client, schema).await?,
         Existing::Drop => {

@@ -19,6 +19,22 @@ pub(super) async fn present(client: &Client, schema: &str) -> Result<Vec<Table>>
     Ok(Table::ALL.into_iter().filter(is_there).collect())
 }
 
+/// Sees to it that the database tells capitals from small letters, as keys and matching do.
+///
+/// # Errors
+///
+/// It doesn't.
+pub(super) async fn require_case(client: &Client) -> Result<()> {
+    let what = "can't ask for the collation of the database";
+    let rows = sql::rows(client, what, "SELECT db_collation()").await?;
+    if rows.first().and_then(|row| row.get(0)) != Some("case_insensitive") {
+        return Ok(());
+    }
+    Err(Error::target("the database takes capitals and small letters for the same")
+        .because("its collation is CASE_INSENSITIVE, by which different songs can have one key")
+        .with_help("load a database whose collation is CASE_SENSITIVE"))
+}
+
 /// Compares the tables of `schema`, as far as they are there, with what they should be.
 ///
 /// # Errors

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use compression_codecs::ZstdEncoder;
 use futures::future::try_join_all;
@@ -19,22 +19,24 @@ use super::sql::{self, literal};
 use super::waiting::columns;
 use crate::config::Config;
 use crate::encode::{NullMark, Rows};
-use crate::error::{Error, Result};
+use crate::error::{Error, Remedy, Result};
 use crate::packing::{finish, pack_into};
 use crate::report::{Progress, RowCounts};
 use crate::source::{Bucket, Location, ObjectWriter, Reach, joined};
 use crate::table::Table;
 use crate::target::load::Part;
-use crate::target::{CopyAccess, Database, S3Stage};
+use crate::target::{CopyAccess, S3Stage};
 
 /// The staged files of a load.
 pub(super) struct Stage {
     pub null: NullMark,
     bucket: Arc<Bucket>,
-    /// What the keys of all loads into the same schema begin with.
-    place: String,
-    /// What the keys of this one begin with.
-    folder: String,
+    /// What the keys of everything staged here begin with.
+    prefix: String,
+    /// Tells this load from all others.
+    name: String,
+    /// Known when the load has begun.
+    folder: OnceLock<Folder>,
     access: CopyAccess,
     keep: bool,
     /// How many files are written at once.
@@ -46,6 +48,14 @@ pub(super) struct Stage {
     tables: Mutex<BTreeMap<Table, Files>>,
     /// Told whenever a file can be written to again.
     given_back: Notify,
+}
+
+/// Where a load's files lie.
+struct Folder {
+    /// What the keys of all loads into the same schema begin with.
+    place: String,
+    /// What the keys of this one begin with.
+    own: String,
 }
 
 /// The files of one table.
@@ -80,7 +90,7 @@ const FULL: usize = 256 << 20;
 const USUAL_SLICES: usize = 4;
 /// How many files are written at once, unless told.
 const WRITERS: usize = 4;
-/// Lies in a folder that is to be kept.
+/// Lies in a folder that is to be kept, and says how its files are read.
 const KEPT: &str = "_kept";
 
 impl Stage {
@@ -89,22 +99,28 @@ impl Stage {
     /// # Errors
     ///
     /// It is no place in a bucket.
-    pub async fn new(stage: &S3Stage, config: &Config, database: &Database) -> Result<Self> {
+    pub async fn new(stage: &S3Stage, config: &Config) -> Result<Self> {
         let S3Stage { location, s3, access, keep } = stage.clone();
         let Location::S3 { bucket, prefix } = &location else {
             return Err(Error::config(format!("the stage is no place in a bucket: {location}"))
                 .with_help("write s3://bucket/prefix"));
         };
         let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
-        let place = format!("{prefix}{slash}{}/", folder_name(&database.place(), &config.schema));
+        let prefix = format!("{prefix}{slash}");
         let writers = config.connections.unwrap_or(WRITERS);
-        let bucket =
-            Box::pin(Bucket::open(bucket, &place, &s3, config.retry, Reach::requests(writers * 2)));
+        let bucket = Box::pin(Bucket::open(
+            bucket,
+            &prefix,
+            &s3,
+            config.retry,
+            Reach::requests(writers * 2),
+        ));
         Ok(Self {
             null: NullMark::by_chance(),
             bucket: Arc::new(bucket.await),
-            folder: format!("{place}{:016x}/", fastrand::u64(..)),
-            place,
+            prefix,
+            name: format!("{:016x}", fastrand::u64(..)),
+            folder: OnceLock::new(),
             access,
             keep,
             writers,
@@ -116,8 +132,15 @@ impl Stage {
     }
 
     /// Removes what dead loads have left, and asks how many slices there are.
-    pub async fn begin(&self, client: &Client) -> Result<()> {
-        self.remove_leftovers().await?;
+    pub async fn begin(&self, client: &Client, schema: &str) -> Result<()> {
+        // Not by the server's address: that of a cluster is not the same for everyone.
+        let query = "SELECT current_namespace, current_database()";
+        let database = sql::rows(client, "can't ask which database this is", query).await?;
+        let database = |column| database.first().and_then(|row| row.get(column));
+        let database = [database(0), database(1)].map(Option::unwrap_or_default).join("-");
+        let place = format!("{}{}/", self.prefix, folder_name(&database, schema));
+        let own = format!("{place}{}/", self.name);
+        self.remove_leftovers(self.folder.get_or_init(|| Folder { place, own })).await?;
         let slices = sql::numbers(client, "can't count slices", "SELECT count(*) FROM stv_slices");
         let slices = match slices.await {
             Ok([slices]) if slices > 0 => slices as usize,
@@ -131,10 +154,9 @@ impl Stage {
         Ok(())
     }
 
-    async fn remove_leftovers(&self) -> Result<()> {
-        let Self { bucket, place, .. } = self;
-        let keys: Vec<String> =
-            bucket.list_under(place).await?.into_iter().map(|entry| entry.key).collect();
+    async fn remove_leftovers(&self, folder: &Folder) -> Result<()> {
+        let (bucket, place) = (&self.bucket, &folder.place);
+        let keys = self.keys(place).await?;
         let folder =
             |key: &str| key[place.len()..].split('/').next().unwrap_or_default().to_owned();
         let kept: BTreeSet<String> =
@@ -144,8 +166,15 @@ impl Stage {
         if !left.is_empty() {
             tracing::info!(files = left.len(), "removing the staged files of a load that died");
         }
-        bucket.remove(&left).await?;
-        bucket.abort_uploads(place).await
+        // They are in nobody's way.
+        if let Err(error) = bucket.remove(&left).await.and(bucket.abort_uploads(place).await) {
+            tracing::warn!("{error}, the next load tries again");
+        }
+        Ok(())
+    }
+
+    fn folder(&self) -> &Folder {
+        self.folder.get().expect("a load begins before it stages")
     }
 
     fn tables(&self) -> MutexGuard<'_, BTreeMap<Table, Files>> {
@@ -222,7 +251,7 @@ impl Stage {
         if files.open < lanes && files.open == files.large {
             files.begun += 1;
             files.open += 1;
-            let key = format!("{}{table}/{:04}.csv.zst", self.folder, files.begun);
+            let key = format!("{}{table}/{:04}.csv.zst", self.folder().own, files.begun);
             let object = ObjectWriter::new(self.bucket.clone(), key, PART_BYTES);
             return Some(File { object, encoder: ZstdEncoder::new(LEVEL), bytes: 0 });
         }
@@ -259,7 +288,7 @@ impl Stage {
     }
 
     fn manifest(&self, table: Table) -> String {
-        format!("{}{table}.manifest", self.folder)
+        format!("{}{table}.manifest", self.folder().own)
     }
 
     fn manifest_of(&self, keys: &[String]) -> String {
@@ -280,12 +309,11 @@ impl Stage {
         }
         let what = format!("can't copy the staged rows of {table}");
         let copy = format!(
-            "COPY {into} ({})\nFROM {}\n{}\nMANIFEST CSV NULL AS '{}' ZSTD\nREGION {} TIMEFORMAT 'epochmillisecs' COMPUPDATE OFF",
+            "COPY {into} ({})\nFROM {}\n{}\n{}",
             columns(table),
             literal(&self.bucket.name(&self.manifest(table))),
             self.access().await?.expose_secret(),
-            self.null,
-            literal(self.bucket.region()),
+            self.options(),
         );
         sql::run(client, &what, &copy).await?;
         let [copied] = sql::numbers(client, &what, "SELECT pg_last_copy_count()").await?;
@@ -294,6 +322,15 @@ impl Stage {
         }
         Err(Error::target(format!("{table} took {copied} of the {rows} rows that were staged"))
             .with_help("run the load again"))
+    }
+
+    /// How the files are to be read.
+    fn options(&self) -> String {
+        let region = literal(self.bucket.region());
+        format!(
+            "MANIFEST CSV NULL AS '{}' ZSTD\nREGION {region} TIMEFORMAT 'epochmillisecs' COMPUPDATE OFF",
+            self.null
+        )
     }
 
     /// By what right the server reads, as COPY takes it.
@@ -325,7 +362,8 @@ impl Stage {
             include_str!("../../sql/redshift/load_errors.sql"),
             include_str!("../../sql/redshift/load_errors_serverless.sql"),
         ] {
-            let noted = sql::rows(client, "can't read the errors of the load", query).await;
+            let query = query.replace("$1", &literal(&format!("%/{}/%", self.name)));
+            let noted = sql::rows(client, "can't read the errors of the load", &query).await;
             if let Some(row) = noted.ok().as_ref().and_then(|rows| rows.first()) {
                 let noted = |column| row.get(column).unwrap_or_default().trim();
                 let cause =
@@ -336,24 +374,54 @@ impl Stage {
         error
     }
 
-    /// Removes the files, unless they are to be kept.
-    pub async fn end(&self) -> Result<()> {
+    /// Removes the files of a load that was published, unless they are to be kept.
+    pub async fn end(&self) {
+        let Folder { own, .. } = self.folder();
         if self.keep {
-            let place = self.bucket.name(&self.folder);
-            tracing::info!(place, "the staged files are kept");
-            return self.bucket.put(&format!("{}{KEPT}", self.folder), Vec::new().into()).await;
+            let kept = self.bucket.put(&format!("{own}{KEPT}"), self.options().into()).await;
+            let place = self.bucket.name(own);
+            match kept {
+                Ok(()) => tracing::info!(place, "the staged files are kept"),
+                Err(error) => tracing::warn!("{error}, the next load removes {place}"),
+            }
+        } else if let Err(error) = self.clear().await {
+            tracing::warn!("{error}, the next load does");
         }
-        self.clear().await
     }
 
     /// Removes the files, and lets go of those that are not complete, also of those that were written to when the load
     /// was stopped.
     pub async fn clear(&self) -> Result<()> {
         self.tables().clear();
-        self.bucket.abort_uploads(&self.folder).await?;
-        let entries = self.bucket.list_under(&self.folder).await?;
-        let keys: Vec<String> = entries.into_iter().map(|entry| entry.key).collect();
-        self.bucket.remove(&keys).await
+        let Some(Folder { own, .. }) = self.folder.get() else { return Ok(()) };
+        self.bucket.abort_uploads(own).await?;
+        self.bucket.remove(&self.keys(own).await?).await
+    }
+
+    async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
+        let entries = self.bucket.list_under(prefix).await?;
+        Ok(entries.into_iter().map(|entry| entry.key).collect())
+    }
+
+    /// Sees to it that all files are complete and there.
+    ///
+    /// # Errors
+    ///
+    /// They are not: the load is to start over.
+    pub async fn require_kept(&self) -> Result<()> {
+        let there: BTreeSet<String> = self.keys(&self.folder().own).await?.into_iter().collect();
+        let is_kept = |(table, files): (&Table, &Files)| {
+            files.begun as usize == files.done.len()
+                && files.done.iter().all(|key| there.contains(key))
+                && there.contains(&self.manifest(*table))
+        };
+        if self.tables().iter().all(is_kept) {
+            return Ok(());
+        }
+        Err(Error::target("the staged files of this load are gone")
+            .because("the session that held the lock broke, and another load has removed them")
+            .with_help("run the load again")
+            .with_remedy(Remedy::StartOver))
     }
 }
 
@@ -377,10 +445,10 @@ fn lanes(slices: usize, most: usize) -> usize {
     (1..=slices.min(most)).rev().find(|lanes| slices.is_multiple_of(*lanes)).unwrap_or(1)
 }
 
-/// A folder for what is loaded into `schema` of the database at `place`: one can read whose it is, and no two share one.
-fn folder_name(place: &str, schema: &str) -> String {
-    let name = format!("{place}-{schema}");
-    let number = crc32fast::hash(format!("{place}\0{schema}").as_bytes());
+/// A folder for what is loaded into `schema` of `database`: one can read whose it is, and no two share one.
+fn folder_name(database: &str, schema: &str) -> String {
+    let name = format!("{database}-{schema}");
+    let number = crc32fast::hash(format!("{database}\0{schema}").as_bytes());
     let plain = |it: char| if it.is_ascii_alphanumeric() || "._-".contains(it) { it } else { '-' };
     format!("{}-{number:08x}", name.chars().map(plain).collect::<String>())
 }
@@ -400,9 +468,9 @@ mod tests {
 
     #[test]
     fn a_folder_s_name_tells_whose_it_is_and_differs_from_all_others() {
-        let names = [("h:5439/db", "public"), ("h-5439/db", "public"), ("h:5439/db-public", "")]
-            .map(|(place, schema)| folder_name(place, schema));
-        assert!(names[0].starts_with("h-5439-db-public-"), "{}", names[0]);
+        let names = [("1a/db", "public"), ("1a-db", "public"), ("1a/db-public", "")]
+            .map(|(database, schema)| folder_name(database, schema));
+        assert!(names[0].starts_with("1a-db-public-"), "{}", names[0]);
         assert!(names[0] != names[1] && names[0] != names[2], "{names:?}");
     }
 }

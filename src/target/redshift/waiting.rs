@@ -15,7 +15,7 @@ use crate::error::{Error, Remedy, Result};
 use crate::report::{Progress, RowCounts};
 use crate::table::Table;
 use crate::target::load::Part;
-use crate::target::{Database, quoted};
+use crate::target::quoted;
 
 /// The rows of a load that are not taken in yet.
 pub(super) enum Waiting {
@@ -30,13 +30,13 @@ impl Waiting {
     /// # Errors
     ///
     /// The stage is no place in a bucket.
-    pub async fn new(config: &Config, database: &Database) -> Result<Self> {
+    pub async fn new(config: &Config) -> Result<Self> {
         let Some(stage) = &config.stage else { return Ok(Self::Inserted(Inserted::default())) };
         #[cfg(feature = "s3")]
-        return Ok(Self::Staged(Box::new(Stage::new(stage, config, database).await?)));
+        return Ok(Self::Staged(Box::new(Stage::new(stage, config).await?)));
         #[cfg(not(feature = "s3"))]
         {
-            let _ = (stage, database);
+            let _ = stage;
             Err(Error::config("this build of sparkload stages nothing in S3")
                 .with_help("build it with the feature `s3`"))
         }
@@ -50,12 +50,12 @@ impl Waiting {
         }
     }
 
-    /// Makes room for rows, and removes what dead loads of the schema have left, which `held` has locked.
+    /// Makes room for rows, and removes what dead loads of `schema` have left, which `held` has locked.
     #[cfg_attr(not(feature = "s3"), allow(unused_variables, reason = "only a stage asks"))]
-    pub async fn begin(&self, client: &Client, held: &Held) -> Result<()> {
+    pub async fn begin(&self, client: &Client, held: &Held, schema: &str) -> Result<()> {
         match self {
             #[cfg(feature = "s3")]
-            Self::Staged(stage) => stage.begin(client).await,
+            Self::Staged(stage) => stage.begin(client, schema).await,
             Self::Inserted(inserted) => inserted.begin(&held.client).await,
         }
     }
@@ -83,15 +83,15 @@ impl Waiting {
         }
     }
 
-    /// Checks that the rows outlive a session that broke.
+    /// Sees to it that the rows have outlived a session that broke.
     ///
     /// # Errors
     ///
-    /// They don't.
-    pub fn require_kept(&self) -> Result<()> {
+    /// They haven't.
+    pub async fn require_kept(&self) -> Result<()> {
         match self {
             #[cfg(feature = "s3")]
-            Self::Staged(_) => Ok(()),
+            Self::Staged(stage) => stage.require_kept().await,
             Self::Inserted(_) => {
                 Err(Error::target("the rows of this load are gone with their session")
                     .with_help("name a --stage, which outlives sessions")
@@ -132,11 +132,11 @@ impl Waiting {
     }
 
     /// Ends a load that was published.
-    pub async fn end(&self) -> Result<()> {
+    pub async fn end(&self) {
         match self {
             #[cfg(feature = "s3")]
             Self::Staged(stage) => stage.end().await,
-            Self::Inserted(_) => Ok(()),
+            Self::Inserted(_) => {}
         }
     }
 

@@ -21,6 +21,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("SELECT current_schema()", "s"),
     ("SELECT has_schema_privilege('s', 'CREATE')", "t"),
     ("SELECT pg_last_copy_count(), pg_last_copy_id()", "0|-1"),
+    ("SELECT len(current_namespace), db_collation()", "36|case_sensitive"),
     // Queries.
     ("SELECT a, b FROM t ORDER BY a DESC NULLS LAST LIMIT 1", "2|two"),
     ("WITH x AS (SELECT a FROM t) SELECT count(*), sum(a), min(a), max(a) FROM x", "2|3|1|2"),

@@ -99,6 +99,10 @@ impl Check {
                     "pg_last_copy_count" => {
                         format!("CAST({} AS bigint)", self.facts.last_copy_count)
                     }
+                    "db_collation" if self.facts.case_insensitive => {
+                        "CAST('case_insensitive' AS text)".to_owned()
+                    }
+                    "db_collation" => "CAST('case_sensitive' AS text)".to_owned(),
                     _ => format!("CAST({} AS text)", literal(VERSION)),
                 }));
             }

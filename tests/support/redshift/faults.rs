@@ -12,6 +12,8 @@ pub enum Fault {
     CommitAnswerLost,
     /// The connection closes before the statement that contains this text, of which nothing is carried out.
     ClosedBefore(String),
+    /// The same, but the server takes so long to notice: until then the session and its locks stay, unless it is ended.
+    ClosedUnnoticed(String, Duration),
     /// So many COMMITs fail by a serializable isolation violation, and their transactions with them.
     ConflictAtCommit { times: usize },
     /// The statement that contains this text fails by a serializable isolation violation.
@@ -53,6 +55,15 @@ impl Faults {
         let is_it =
             |fault: &Fault| matches!(fault, Fault::ClosedBefore(part) if text.contains(part));
         self.take(is_it).is_some()
+    }
+
+    pub fn unnoticed(&self, text: &str) -> Option<Duration> {
+        let is_it =
+            |fault: &Fault| matches!(fault, Fault::ClosedUnnoticed(part, _) if text.contains(part));
+        match self.take(is_it) {
+            Some(Fault::ClosedUnnoticed(_, duration)) => Some(duration),
+            _ => None,
+        }
     }
 
     pub fn conflict_at_commit(&self) -> bool {

@@ -127,6 +127,7 @@ const FUNCTIONS: &[(&str, Function)] = {
         ("current_database", Same),
         ("current_schema", Leader),
         ("current_user", Same),
+        ("db_collation", Known),
         ("has_database_privilege", Leader),
         ("has_schema_privilege", Leader),
         ("has_table_privilege", Leader),

@@ -129,6 +129,11 @@ impl Redshift {
         self.set(|it| it.serverless = true);
     }
 
+    /// Takes capitals and small letters for the same from now on.
+    pub fn case_insensitive(&self) {
+        self.set(|it| it.case_insensitive = true);
+    }
+
     /// Tells no more how many rows INSERT, UPDATE and DELETE changed.
     pub fn without_counts(&self) {
         self.set(|it| it.counts = false);

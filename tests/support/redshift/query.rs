@@ -18,6 +18,7 @@ pub const SCHEMA: &str = "redshift_stand_in";
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts {
     pub serverless: bool,
+    pub case_insensitive: bool,
     pub last_copy_id: i64,
     pub last_copy_count: i64,
 }

@@ -47,7 +47,7 @@ pub struct LastCopy {
 
 pub struct Session {
     pub shared: Arc<Shared>,
-    pub client: Client,
+    pub client: Arc<Client>,
     pub process: i32,
     /// Closes the client's connection.
     hang_up: Arc<Notify>,
@@ -71,7 +71,7 @@ impl Session {
         let last_copy = LastCopy { id: -1, count: 0 };
         Ok(Session {
             shared,
-            client,
+            client: Arc::new(client),
             process,
             hang_up,
             state: State::Idle,
@@ -120,8 +120,10 @@ impl Session {
     }
 
     pub fn understand(&self, statement: &tokens::Statement) -> Result<Command> {
+        let settings = self.shared.settings();
         let facts = Facts {
-            serverless: self.shared.settings().serverless,
+            serverless: settings.serverless,
+            case_insensitive: settings.case_insensitive,
             last_copy_id: self.last_copy.id,
             last_copy_count: self.last_copy.count,
         };
@@ -155,6 +157,14 @@ impl Session {
     pub async fn prelude(&mut self, text: &str, command: &Command) -> Result<()> {
         let shared = self.shared.clone();
         if shared.faults.closed_before(text) {
+            self.close().await;
+        }
+        if let Some(duration) = shared.faults.unnoticed(text) {
+            let client = self.client.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(duration).await;
+                drop(client);
+            });
             self.close().await;
         }
         let is_control = matches!(command, Command::Begin | Command::Commit | Command::Rollback);

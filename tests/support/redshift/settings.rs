@@ -12,6 +12,8 @@ pub struct Settings {
     pub regions: HashMap<String, String>,
     /// Redshift Serverless, which has no STL and STV tables.
     pub serverless: bool,
+    /// Whether the collation of the database takes capitals and small letters for the same.
+    pub case_insensitive: bool,
     /// Whether INSERT, UPDATE and DELETE tell how many rows they changed.
     pub counts: bool,
 }
@@ -23,6 +25,7 @@ impl Default for Settings {
             default_role: None,
             regions: HashMap::new(),
             serverless: false,
+            case_insensitive: false,
             counts: true,
         }
     }
