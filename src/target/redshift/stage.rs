@@ -22,7 +22,7 @@ use crate::encode::{NullMark, Rows};
 use crate::error::{Error, Result};
 use crate::packing::{finish, pack_into};
 use crate::report::{Progress, RowCounts};
-use crate::source::{Bucket, Location, ObjectWriter, Reach, joined};
+use crate::source::{Bucket, Location, ObjectWriter, Purpose, Reach, joined};
 use crate::table::Table;
 use crate::target::load::Part;
 use crate::target::{CopyAccess, Database, S3Stage};
@@ -98,8 +98,14 @@ impl Stage {
         let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
         let place = format!("{prefix}{slash}{}/", folder_name(&database.place(), &config.schema));
         let writers = config.connections.unwrap_or(WRITERS);
-        let bucket =
-            Box::pin(Bucket::open(bucket, &place, &s3, config.retry, Reach::requests(writers * 2)));
+        let bucket = Box::pin(Bucket::open(
+            Purpose::Stage,
+            bucket,
+            &place,
+            &s3,
+            config.retry,
+            Reach::requests(writers * 2),
+        ));
         Ok(Self {
             null: NullMark::by_chance(),
             bucket: Arc::new(bucket.await),
@@ -144,7 +150,9 @@ impl Stage {
         if !left.is_empty() {
             tracing::info!(files = left.len(), "removing the staged files of a load that died");
         }
-        bucket.remove(&left).await?;
+        if let Err(error) = bucket.remove(&left).await {
+            tracing::warn!("{error}, so that it stays: {}", error.causes());
+        }
         bucket.abort_uploads(place).await
     }
 
