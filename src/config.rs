@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::record::Format;
 use crate::report::Progress;
@@ -100,6 +101,15 @@ impl Config {
         if !(1..=MAX_BLOCK_BYTES).contains(&self.format.max_record_bytes) {
             return wrong("a record may have between 1 byte and 256 MiB");
         }
+        if self.stage.is_some() {
+            let is_postgres = match &self.target {
+                Target::Embedded(_) => true,
+                Target::Postgres(server) => server.dialect() == Some(Dialect::Postgres),
+            };
+            if is_postgres {
+                return Err(self.stage_is_idle());
+            }
+        }
         let fits = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if !self.format.replace_invalid_chars.is_none_or(fits) {
             return wrong(
@@ -107,5 +117,11 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// The error of a stage for a target that is PostgreSQL.
+    pub(crate) fn stage_is_idle(&self) -> Error {
+        let what = format!("a stage is for Redshift, and {} is PostgreSQL", self.target);
+        Error::config(what).with_help("leave --stage out, or name a Redshift with --target")
     }
 }

@@ -67,6 +67,9 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
         layers.add_file(&path, values, environment, based);
         file = Some(path);
     }
+    if !is_typed(&typed, "stage") {
+        layers.drop_idle_role();
+    }
 
     let command = Arguments::command().mut_args(|arg| layers.under("", arg));
     let command = command.mut_subcommands(|sub| {
@@ -144,6 +147,15 @@ impl Layers {
                 continue;
             }
             self.0.entry(name).or_insert((values, Origin::File(path.to_owned())));
+        }
+    }
+
+    /// Takes away the role that a file names where there is no stage: `dwh.cfg` names it always.
+    fn drop_idle_role(&mut self) {
+        if !self.0.contains_key("stage") {
+            self.0.retain(|name, (_, origin)| {
+                name != "iam-role" || !matches!(origin, Origin::File(_))
+            });
         }
     }
 

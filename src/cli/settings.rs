@@ -331,7 +331,20 @@ fn stage(staging: options::Staging, source: &S3Options) -> Result<Option<S3Stage
         stage_encryption,
         stage_kms_key,
     } = staging;
-    let Some(stage) = stage else { return Ok(None) };
+    let Some(stage) = stage else {
+        let idle = [
+            (iam_role.is_some(), "--iam-role"),
+            (stage_region.is_some(), "--stage-region"),
+            (keep_staged, "--keep-staged"),
+            (stage_encryption.is_some(), "--stage-encryption"),
+            (stage_kms_key.is_some(), "--stage-kms-key"),
+        ];
+        let Some((_, option)) = idle.into_iter().find(|(is_given, _)| *is_given) else {
+            return Ok(None);
+        };
+        return Err(Error::config(format!("{option} is given, and no stage"))
+            .with_help("name a place for staged files with --stage s3://bucket[/prefix]"));
+    };
     let location: Location = stage.parse()?;
     if matches!(location, Location::Directory(_)) {
         return Err(Error::config(format!("the stage is no place in a bucket: {location}"))
@@ -667,6 +680,36 @@ mod tests {
             in_file.contains("sparkload.toml: invalid value 'many' for '--max-errors <COUNT>'"),
             "{in_file}"
         );
+    }
+
+    #[test]
+    fn what_is_said_of_a_stage_needs_one_but_for_a_role_in_a_file() {
+        let dwh = "iam-role = 'arn'";
+        let access = |line: &str, variables: &[(&str, &str)], file: &str| {
+            load(&format!("--source d {line}"), variables, file).config.stage.map(|it| it.access)
+        };
+        let role = Some(CopyAccess::Role("arn".to_owned()));
+        assert_eq!(access("", &[], dwh), None);
+        assert_eq!(access("--stage s3://b", &[], dwh), role);
+        assert_eq!(access("", &[("SPARKLOAD_STAGE", "s3://b")], dwh), role);
+        assert_eq!(access("", &[], "stage = 's3://b'\niam-role = 'arn'"), role);
+        assert_eq!(
+            access("--iam-role default", &[], "stage = 's3://b'"),
+            Some(CopyAccess::DefaultRole)
+        );
+        assert_eq!(access("", &[("SPARKLOAD_KEEP_STAGED", "no")], ""), None);
+        let cases: [(&str, &Variables, &str, &str); 6] = [
+            ("--iam-role arn", &[], "", "--iam-role"),
+            ("--keep-staged", &[], dwh, "--keep-staged"),
+            ("", &[("SPARKLOAD_IAM_ROLE", "arn")], "", "--iam-role"),
+            ("", &[], "stage-region = 'us-west-2'", "--stage-region"),
+            ("", &[("SPARKLOAD_STAGE_ENCRYPTION", "AES256")], "", "--stage-encryption"),
+            ("", &[], "stage-kms-key = 'k'", "--stage-kms-key"),
+        ];
+        for (line, variables, file, option) in cases {
+            let said = error(&format!("load --source d {line}"), variables, file);
+            assert_eq!(said, format!("{option} is given, and no stage"));
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use selection::Skipped;
 #[cfg(feature = "cluster")]
 pub(crate) use s3::configuration;
 #[cfg(feature = "s3")]
-pub(crate) use s3::{Bucket, ObjectWriter};
+pub(crate) use s3::{Bucket, ObjectWriter, Purpose};
 pub(crate) use selection::{Globs, Listing};
 
 /// Where songs and logs are and how to get at them.
@@ -212,7 +212,9 @@ impl Store {
             }
             #[cfg(feature = "s3")]
             Location::S3 { bucket, prefix } => {
-                let bucket = s3::Bucket::open(bucket, prefix, options, retry, reach).await;
+                let bucket =
+                    s3::Bucket::open(s3::Purpose::Source, bucket, prefix, options, retry, reach)
+                        .await;
                 Ok(Self::S3(Arc::new(bucket)))
             }
             #[cfg(not(feature = "s3"))]

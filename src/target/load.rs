@@ -70,10 +70,11 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// The embedded database can't be opened, or the schema's name is too long.
+    /// The embedded database can't be opened, the schema's name is too long, or there is a stage and no Redshift.
     pub async fn open(config: &Config) -> Result<Self> {
         if config.dry_run {
             let encoding = match &config.target {
+                _ if config.stage.is_some() => Encoding::Values,
                 Target::Postgres(server) if server.dialect() == Some(Dialect::Redshift) => {
                     Encoding::Values
                 }
@@ -83,6 +84,7 @@ impl Load {
         }
         let database = Database::open_within(&config.target, config.wait).await?;
         Ok(match database.dialect(config.retry).await? {
+            Dialect::Postgres if config.stage.is_some() => return Err(config.stage_is_idle()),
             Dialect::Postgres => Self::Postgres(Box::new(PostgresLoad::new(database, config)?)),
             Dialect::Redshift => {
                 Self::Redshift(Box::new(RedshiftLoad::new(database, config).await?))

@@ -14,6 +14,7 @@ mod passfile;
 mod postgres;
 mod publish;
 mod redshift;
+mod s3_reply;
 #[cfg(feature = "bench")]
 pub(crate) mod scratch;
 mod server;
@@ -136,7 +137,8 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
         message.push_str(more);
     }
     let error = error.because(message);
-    match help(reply.code().code()) {
+    let of_s3 = || s3_reply::help(reply.message()).or_else(|| s3_reply::help(reply.detail()?));
+    match help(reply.code().code()).or_else(of_s3) {
         Some(help) => error.with_help(help),
         None => error,
     }
@@ -191,7 +193,7 @@ fn is_passing_for_redshift(cause: &tokio_postgres::Error) -> bool {
     cause.as_db_error().is_some_and(|reply| {
         let detail = reply.detail().unwrap_or_default();
         let both = [reply.message(), detail];
-        both.iter().any(|text| text.contains("CanRetry 1"))
+        both.into_iter().any(s3_reply::is_passing)
             || reply.message().trim().starts_with("1023")
             || detail.contains("Serializable isolation violation")
     })

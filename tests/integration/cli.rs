@@ -38,7 +38,7 @@ pub fn run(directory: &Path, args: &[&str], code: i32) -> Printed {
     printed(&mut sparkload(directory, args), code)
 }
 
-fn printed(command: &mut Command, code: i32) -> Printed {
+pub fn printed(command: &mut Command, code: i32) -> Printed {
     let assert = command.assert().code(code);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Printed { out: text(&assert.get_output().stdout), err: text(&assert.get_output().stderr) }
@@ -58,7 +58,7 @@ fn paragraph<'a>(text: &'a str, first: &str) -> &'a str {
 fn wrong_usage_exits_with_2_and_says_what_is_right() {
     let directory = directory();
     fs::write(directory.path().join("bad.toml"), "sorce = 's3://bucket'").unwrap();
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 13] = [
         (&[], "Usage: sparkload"),
         (&["lod"], "a similar subcommand exists: 'load'"),
         (&["load"], "--source: s3://bucket[/prefix] or a directory"),
@@ -66,6 +66,15 @@ fn wrong_usage_exits_with_2_and_says_what_is_right() {
         (&["load", "--source", "d", "--fetches", "0"], "at least 1"),
         (&["load", "--source", "gs://bucket"], "s3://bucket[/prefix]"),
         (&["load", "--source", "d", "--target", "mysql://h"], "start it with postgres://"),
+        (
+            &["load", "--source", "d", "--stage", "s3://b"],
+            "./sparkload.db is PostgreSQL\n  help: leave --stage out",
+        ),
+        (&["load", "--source", "d", "--keep-staged"], "--keep-staged is given, and no stage"),
+        (
+            &["load", "--source", "d", "--iam-role", "arn:aws:iam::1:role/r"],
+            "name a place for staged files",
+        ),
         (&["query"], "<NAME|SQL>"),
         (&["query", "top-song"], "did you mean top-songs"),
         (&["check", "--config", "bad.toml"], "unknown key `sorce`\n  help: did you mean source?"),
@@ -317,7 +326,7 @@ fn the_old_systems_settings_file_is_enough() {
     let directory = directory();
     let cfg = format!(
         "[CLUSTER]\nHOST=127.0.0.1\nDB_NAME='{}'\nDB_USER={}\nDB_PASSWORD={}\nDB_PORT={}\n\n\
-         [IAM_ROLE]\nARN=''\n\n\
+         [IAM_ROLE]\nARN='arn:aws:iam::123456789012:role/dwhRole'\n\n\
          [S3]\nLOG_DATA='s3://sparkify/log_data'\nSONG_DATA='s3://sparkify/song_data'\n\n\
          [AWS]\nKEY={}\nSECRET={}\nREGION=us-east-1\n",
         database.name(),

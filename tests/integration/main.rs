@@ -29,6 +29,7 @@ mod servers;
 mod shapes;
 mod soak;
 mod sources;
+mod staged;
 mod stand_in;
 mod tables;
 mod targets;

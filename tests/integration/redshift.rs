@@ -17,7 +17,7 @@ use crate::tables::{contents, csv, fixture, load, tables, target};
 use crate::warehouse::{STAGE, Warehouse};
 
 /// A source of a few records.
-fn source() -> Directory {
+pub fn source() -> Directory {
     let mut source = Directory::new();
     source.put("log_data/1.json", &[play(1, 1, "Ode"), play(2, 2, "Elegy")]);
     source.put("log_data/2.json", &[play(3, 3, "Ode")]);
@@ -27,7 +27,7 @@ fn source() -> Directory {
 }
 
 /// The error and its causes on one line.
-fn told(error: &sparkload::Error) -> String {
+pub fn told(error: &sparkload::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -38,7 +38,7 @@ fn told(error: &sparkload::Error) -> String {
 }
 
 /// Tries again soon.
-fn hasty(mut config: Config) -> Config {
+pub fn hasty(mut config: Config) -> Config {
     config.retry = Retry { attempts: 5, max_delay: Duration::from_millis(50), ..Retry::default() };
     config
 }
@@ -540,7 +540,7 @@ async fn the_dialect_is_asked_for_or_told() {
     let asked = warehouse.redshift.statements();
     assert!(!asked.iter().any(|statement| statement.contains("version()")), "{asked:?}");
 
-    // The lengths of a dry run are those of the dialect that is told.
+    // The lengths of a dry run are those of the dialect that is told, or of the one that is staged for.
     let database = postgres::server().database();
     let mut dry = Config { dry_run: true, max_errors: 10, ..config.clone() };
     let mut source = Directory::new();
@@ -549,6 +549,8 @@ async fn the_dialect_is_asked_for_or_told() {
     dry.source = sparkload::Source::at(source.path().to_str().unwrap()).unwrap();
     assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 1);
     dry.target = target(&database.url());
+    assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 1);
+    dry.stage = None;
     assert_eq!(sparkload::load(&dry).await.unwrap().rejected(), 0);
 }
 

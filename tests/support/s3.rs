@@ -16,7 +16,7 @@
 #[path = "faults.rs"]
 mod faults;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::ops::Bound;
@@ -135,6 +135,11 @@ impl S3 {
     /// Removes an object, if it is there.
     pub fn remove(&self, bucket: &str, key: &str) {
         self.state.change(bucket, |it| it.objects.remove(key));
+    }
+
+    /// Lets nobody remove the object with this key, as retention does, but [`remove`](S3::remove).
+    pub fn lock(&self, bucket: &str, key: &str) {
+        self.state.change(bucket, |it| it.locked.insert(key.to_owned()));
     }
 
     /// Lets pages of a listing hold no more than `keys`, so that a few objects make many pages.
@@ -356,6 +361,8 @@ struct Bucket {
     objects: BTreeMap<String, Object>,
     /// What is not complete, by the upload's id.
     uploads: HashMap<String, Upload>,
+    /// The keys of objects that nobody may remove.
+    locked: HashSet<String>,
     requester_pays: bool,
 }
 
@@ -636,10 +643,25 @@ impl s3s::S3 for Buckets {
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let input = request.input;
         self.0.write(&input.bucket, |bucket| {
-            for object in &input.delete.objects {
-                bucket.objects.remove(&object.key);
+            let mut errors = Vec::new();
+            for object in input.delete.objects {
+                if bucket.locked.contains(&object.key) {
+                    errors.push(Error {
+                        key: Some(object.key),
+                        code: Some("AccessDenied".to_owned()),
+                        message: Some(
+                            "Access Denied because object protected by object lock.".to_owned(),
+                        ),
+                        ..Error::default()
+                    });
+                } else {
+                    bucket.objects.remove(&object.key);
+                }
             }
-            Ok(S3Response::new(DeleteObjectsOutput::default()))
+            Ok(S3Response::new(DeleteObjectsOutput {
+                errors: Some(errors),
+                ..DeleteObjectsOutput::default()
+            }))
         })
     }
 

@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use super::FOLDERS;
 use crate::error::Result;
 use crate::retry::Retry;
-use crate::source::{Bucket, ObjectWriter, Reach, S3Options};
+use crate::source::{Bucket, ObjectWriter, Purpose, Reach, S3Options};
 
 /// Requests that are out at once.
 const REQUESTS: usize = 32;
@@ -25,8 +25,17 @@ impl Destination {
     pub async fn open(bucket: &str, prefix: &str, options: &S3Options, retry: Retry) -> Self {
         let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
         let base = format!("{prefix}{slash}");
-        let bucket =
-            Arc::new(Bucket::open(bucket, &base, options, retry, Reach::requests(REQUESTS)).await);
+        let bucket = Arc::new(
+            Bucket::open(
+                Purpose::Destination,
+                bucket,
+                &base,
+                options,
+                retry,
+                Reach::requests(REQUESTS),
+            )
+            .await,
+        );
         Self { bucket, base }
     }
 

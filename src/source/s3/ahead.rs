@@ -147,6 +147,7 @@ impl Part {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Purpose;
     use super::*;
     use crate::decode::Compression;
     use crate::retry::Retry;
@@ -164,7 +165,8 @@ mod tests {
             ..S3Options::default()
         };
         let reach = Reach { fetches: 8, ahead_bytes: (parts * PART_BYTES) as usize };
-        let bucket = Bucket::open("music", "", &options, Retry::default(), reach).await;
+        let bucket =
+            Bucket::open(Purpose::Source, "music", "", &options, Retry::default(), reach).await;
         let entry = bucket.list().await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);
         let (kind, compression) = (Kind::Logs, Compression::Plain);

@@ -68,7 +68,7 @@ impl RangeBody {
 
     /// Asks again for the bytes that did not come because the body is `broken`.
     async fn go_on(&mut self, broken: String) -> Result<(), ReadError> {
-        if !try_again(&mut self.attempts, &broken).await {
+        if !try_again(self.bucket.purpose, &mut self.attempts, &broken).await {
             let error = Error::source(format!("can't read {}", self.name))
                 .because(self.attempts.explain(broken))
                 .with_help(CONNECTION);
@@ -95,6 +95,7 @@ fn stream(answer: Answer, length: u64) -> Result<ByteStream, ReadError> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Purpose;
     use super::*;
     use crate::decode::Compression;
     use crate::retry::Retry;
@@ -115,8 +116,15 @@ mod tests {
         };
         let max_delay = Duration::from_millis(5);
         let retry = Retry { attempts: 3, max_delay, ..Retry::default() };
-        let mut bucket =
-            Bucket::open("music", "", &options, retry, Reach { fetches: 4, ahead_bytes: 0 }).await;
+        let mut bucket = Bucket::open(
+            Purpose::Source,
+            "music",
+            "",
+            &options,
+            retry,
+            Reach { fetches: 4, ahead_bytes: 0 },
+        )
+        .await;
         bucket.stalled = STALLED;
         let entry = bucket.list().await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use super::purpose::Purpose;
 use crate::error::Error;
 use crate::retry::Attempts;
 
@@ -13,6 +14,7 @@ pub(super) struct Failure {
     pub kind: FailureKind,
     pub status: Option<u16>,
     pub code: Option<String>,
+    purpose: Purpose,
     cause: String,
     help: &'static str,
 }
@@ -31,7 +33,8 @@ pub(super) enum FailureKind {
 }
 
 impl Failure {
-    pub fn of<E>(error: SdkError<E>) -> Self
+    /// The failure of a request to a bucket for this purpose.
+    pub fn of<E>(error: SdkError<E>, purpose: Purpose) -> Self
     where
         E: StdError + ProvideErrorMetadata + 'static,
     {
@@ -55,16 +58,15 @@ impl Failure {
             _ => answered(status, code.as_deref()),
         };
         let help = match (code.as_deref(), kind, &error) {
-            (Some(code), _, _) => help_for(code),
+            (Some(code), _, _) => help_for(code, purpose),
             (None, FailureKind::Passing, SdkError::DispatchFailure(_)) => CONNECTION,
             (None, _, SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)) => {
-                "check the credentials (for a public bucket pass --no-sign-request), \
-                 the region and --endpoint-url"
+                purpose.credentials()
             }
             _ => "",
         };
         let help = if help.is_empty() && kind != FailureKind::Lasting { LATER } else { help };
-        Self { kind, status, code, cause, help }
+        Self { kind, status, code, purpose, cause, help }
     }
 
     /// Says how often it was tried, if it was more than once.
@@ -74,7 +76,7 @@ impl Failure {
 
     /// The error of not having done `what`.
     pub fn error(self, what: String) -> Error {
-        let error = Error::source(what).because(self.cause);
+        let error = self.purpose.error(what).because(self.cause);
         if self.help.is_empty() { error } else { error.with_help(self.help) }
     }
 
@@ -103,20 +105,16 @@ fn answered(status: Option<u16>, code: Option<&str>) -> FailureKind {
 
 pub(super) const CLOCK: &str = "RequestTimeTooSkewed";
 
-fn help_for(code: &str) -> &'static str {
+fn help_for(code: &str, purpose: Purpose) -> &'static str {
     match code {
-        "NoSuchBucket" => "check the bucket's name",
-        "AccessDenied" | "AllAccessDisabled" => {
-            "these credentials need s3:ListBucket and s3:GetObject here; \
-             for a public bucket pass --no-sign-request"
-        }
+        "NoSuchBucket" => purpose.bucket(),
+        "AccessDenied" | "AllAccessDisabled" => purpose.rights(),
         // Credentials that can be renewed are, before they expire: these can't.
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" => {
             "check or renew the credentials"
         }
-        "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
-            "the bucket is in another region: pass it with --region"
-        }
+        "PermanentRedirect" | "AuthorizationHeaderMalformed" => purpose.region(),
+        _ if code.starts_with("KMS.") => "check --stage-kms-key, and that the key is enabled",
         CLOCK => "set the clock of this machine",
         _ => "",
     }

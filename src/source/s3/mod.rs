@@ -6,6 +6,7 @@ mod account;
 mod ahead;
 mod body;
 mod failure;
+mod purpose;
 mod put;
 mod remove;
 mod route;
@@ -35,6 +36,7 @@ use crate::retry::{Attempts, Retry};
 
 pub(crate) use self::account::configuration;
 pub(crate) use self::ahead::ObjectBody;
+pub(crate) use self::purpose::Purpose;
 use self::put::Upload;
 pub(crate) use self::writer::ObjectWriter;
 
@@ -44,6 +46,7 @@ pub(crate) struct Bucket {
     client: Client,
     /// How objects are got, when the first request was made; `Some(None)` is through the client as well.
     route: Arc<OnceLock<Option<Route>>>,
+    purpose: Purpose,
     bucket: String,
     prefix: String,
     request_payer: Option<RequestPayer>,
@@ -69,6 +72,7 @@ const WORTH_A_WARNING: u32 = 4;
 impl Bucket {
     /// Opens a bucket.
     pub async fn open(
+        purpose: Purpose,
         bucket: &str,
         prefix: &str,
         options: &S3Options,
@@ -88,6 +92,7 @@ impl Bucket {
         Self {
             client: Client::from_conf(config),
             route,
+            purpose,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
             request_payer: options.request_payer.then_some(RequestPayer::Requester),
@@ -133,7 +138,7 @@ impl Bucket {
                 let Some(key) = object.key() else { continue };
                 let key = if encoded { decode_key(key) } else { Some(key.to_owned()) };
                 let Some(key) = key else {
-                    return Err(Error::source(format!("a key under {place} is not UTF-8")));
+                    return Err(self.purpose.error(format!("a key under {place} is not UTF-8")));
                 };
                 entries.push(Entry {
                     name: self.name(&key),
@@ -147,7 +152,9 @@ impl Bucket {
                 false => return Ok(entries),
                 true if token.is_some() && token != next => next = token,
                 true => {
-                    return Err(Error::source(format!("can't list all of {place}"))
+                    return Err(self
+                        .purpose
+                        .error(format!("can't list all of {place}"))
                         .because("the server does not say where its listing goes on"));
                 }
             }
@@ -231,7 +238,7 @@ impl Bucket {
                     turn.answered();
                     return Ok(answer);
                 }
-                Err(error) => Failure::of(error),
+                Err(error) => Failure::of(error, self.purpose),
             };
             // One that was refused keeps its turn until it has waited: with the others it makes for a slower pace.
             let turn = match failure.kind {
@@ -243,7 +250,7 @@ impl Bucket {
                     Some(turn)
                 }
             };
-            if !try_again(attempts, failure.cause()).await {
+            if !try_again(self.purpose, attempts, failure.cause()).await {
                 return Err(failure.after(attempts));
             }
             drop(turn);
@@ -277,10 +284,12 @@ impl Bucket {
 }
 
 /// Waits before another attempt at what failed, if there is to be one.
-async fn try_again(attempts: &mut Attempts, cause: &str) -> bool {
+async fn try_again(purpose: Purpose, attempts: &mut Attempts, cause: &str) -> bool {
     let again = attempts.again().await;
     match attempts.failed() {
-        WORTH_A_WARNING => tracing::warn!("the source is not reached for now: {cause}"),
+        WORTH_A_WARNING => {
+            tracing::warn!("the {} is not reached for now: {cause}", purpose.name());
+        }
         failed => tracing::debug!(failed, cause, "a request failed"),
     }
     again

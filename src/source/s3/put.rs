@@ -140,7 +140,7 @@ impl Bucket {
             let name = self.name(&upload.key);
             tracing::warn!(
                 "parts of {name} are left in the bucket: {}",
-                Failure::of(error).cause()
+                Failure::of(error, self.purpose).cause()
             );
         }
     }
@@ -155,11 +155,6 @@ impl Bucket {
     }
 
     fn not_put(&self, key: &str, failure: Failure) -> Error {
-        let denied = failure.code.as_deref() == Some("AccessDenied");
-        let error = failure.error(format!("can't write {}", self.name(key)));
-        match denied {
-            true => error.with_help("these credentials need s3:ListBucket and s3:PutObject here"),
-            false => error,
-        }
+        failure.error(format!("can't write {}", self.name(key)))
     }
 }

@@ -3,14 +3,19 @@
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 
 use super::{Bucket, Upload};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How many objects one request removes at most.
 const AT_ONCE: usize = 1000;
 
 impl Bucket {
     /// Removes the objects with these `keys`, whether they are there or not.
+    ///
+    /// # Errors
+    ///
+    /// One may not be removed, while the others are all the same; or the bucket is out of reach.
     pub async fn remove(&self, keys: &[String]) -> Result<()> {
+        let mut refused = None;
         for keys in keys.chunks(AT_ONCE) {
             let what = || format!("can't remove {} and what is beside it", self.name(&keys[0]));
             let identifier = |key: &String| ObjectIdentifier::builder().key(key).build();
@@ -18,19 +23,18 @@ impl Bucket {
             let delete = objects.and_then(|objects| {
                 Delete::builder().set_objects(Some(objects)).quiet(true).build()
             });
-            let delete = delete.map_err(|cause| Error::source(what()).because(cause))?;
+            let delete = delete.map_err(|cause| self.purpose.error(what()).because(cause))?;
             let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
             let removed = self
                 .ask(&mut self.retry.attempts(), || request.clone().send())
                 .await
                 .map_err(|failure| failure.error(what()))?;
-            if let Some(error) = removed.errors().first() {
-                let cause = [error.key(), error.code(), error.message()];
-                let cause = cause.into_iter().flatten().collect::<Vec<_>>().join(": ");
-                return Err(Error::source(what()).because(cause));
-            }
+            refused = refused.or_else(|| removed.errors().first().cloned());
         }
-        Ok(())
+        let Some(error) = refused else { return Ok(()) };
+        let what = format!("can't remove {}", self.name(error.key().unwrap_or_default()));
+        let cause: Vec<_> = [error.code(), error.message()].into_iter().flatten().collect();
+        Err(self.purpose.error(what).because(cause.join(": ")))
     }
 
     /// Lets go of the uploads under `prefix` that were begun and never finished.

@@ -22,7 +22,7 @@ use crate::encode::{NullMark, Rows};
 use crate::error::{Error, Remedy, Result};
 use crate::packing::{finish, pack_into};
 use crate::report::{Progress, RowCounts};
-use crate::source::{Bucket, Location, ObjectWriter, Reach, joined};
+use crate::source::{Bucket, Location, ObjectWriter, Purpose, Reach, joined};
 use crate::table::Table;
 use crate::target::load::Part;
 use crate::target::{CopyAccess, S3Stage};
@@ -109,6 +109,7 @@ impl Stage {
         let prefix = format!("{prefix}{slash}");
         let writers = config.connections.unwrap_or(WRITERS);
         let bucket = Box::pin(Bucket::open(
+            Purpose::Stage,
             bucket,
             &prefix,
             &s3,
@@ -167,8 +168,9 @@ impl Stage {
             tracing::info!(files = left.len(), "removing the staged files of a load that died");
         }
         // They are in nobody's way.
-        if let Err(error) = bucket.remove(&left).await.and(bucket.abort_uploads(place).await) {
-            tracing::warn!("{error}, the next load tries again");
+        let removed = bucket.remove(&left).await.and(bucket.abort_uploads(place).await);
+        if let Err(error) = removed {
+            tracing::warn!("{error}, so that it stays: {}", error.causes());
         }
         Ok(())
     }
