@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::shape;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ledger::{Amounts, Ledger, Run, Version};
 use crate::source::Kind;
 use crate::table::Table;
@@ -29,18 +29,35 @@ pub(super) async fn rows(client: &Client, what: &str, query: &str) -> Result<Vec
     Ok(messages.into_iter().filter_map(row).collect())
 }
 
-/// The numbers in the first row that a query gives; what is NULL counts as 0.
+/// The whole numbers in the first row that a query gives; what is NULL counts as 0.
 pub(super) async fn numbers<const N: usize>(
     client: &Client,
     what: &str,
     query: &str,
 ) -> Result<[u64; N]> {
     let rows = rows(client, what, query).await?;
-    Ok(std::array::from_fn(|column| rows.first().map_or(0, |row| number(row, column) as u64)))
+    match rows.first() {
+        Some(row) => numbers_of(what, row, std::array::from_fn(|column| column)),
+        None => Err(Error::target(what).because("the server answers with no row")),
+    }
 }
 
-fn number(row: &SimpleQueryRow, column: usize) -> i64 {
-    row.get(column).and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The whole numbers in these columns of a row.
+fn numbers_of<const N: usize>(
+    what: &str,
+    row: &SimpleQueryRow,
+    columns: [usize; N],
+) -> Result<[u64; N]> {
+    let mut numbers = [0; N];
+    for (number, column) in numbers.iter_mut().zip(columns) {
+        if let Some(text) = row.get(column) {
+            *number = text.parse().map_err(|_| {
+                Error::target(what)
+                    .because(format!("the server answers {text:?}, which is no number"))
+            })?;
+        }
+    }
+    Ok(numbers)
 }
 
 /// Reads the ledger of `schema`, which is the first one in the search path.
@@ -62,21 +79,27 @@ pub(super) async fn ledger(client: &Client, schema: &str) -> Result<Ledger> {
         let settings = rows(client, &what, settings).await?;
         ledger.settings = settings.first().and_then(|row| row.get(0)).map(str::to_owned);
         let loaded = rows(client, &what, include_str!("../../sql/ledger.sql")).await?;
-        ledger.loaded = loaded.iter().filter_map(version).collect();
+        let loaded = loaded.iter().map(|row| version(&what, row));
+        ledger.loaded = loaded.collect::<Result<_>>()?;
     }
     Ok(ledger)
 }
 
-fn version(row: &SimpleQueryRow) -> Option<((Kind, String), Version)> {
-    let kind =
-        [Kind::Logs, Kind::Songs].into_iter().find(|kind| Some(kind.name()) == row.get(1))?;
+fn version(what: &str, row: &SimpleQueryRow) -> Result<((Kind, String), Version)> {
+    let text = |column| row.get(column).unwrap_or_default().to_owned();
+    let kind = [Kind::Logs, Kind::Songs].into_iter().find(|kind| kind.name() == text(1));
+    let kind = kind.ok_or_else(|| {
+        let cause = format!("load_objects holds {:?}, which is no kind of object", text(1));
+        Error::target(what).because(cause).with_help("read everything again by --full-refresh")
+    })?;
+    let [object_id, bytes] = numbers_of(what, row, [0, 3])?;
     let version = Version {
-        object_id: number(row, 0),
-        bytes: number(row, 3) as u64,
-        etag: row.get(4)?.to_owned(),
-        amounts: amounts([5, 6, 7, 8, 9].map(|column| number(row, column) as u64)),
+        object_id: object_id as i64,
+        bytes,
+        etag: text(4),
+        amounts: amounts(numbers_of(what, row, [5, 6, 7, 8, 9])?),
     };
-    Some(((kind, row.get(2)?.to_owned()), version))
+    Ok(((kind, text(2)), version))
 }
 
 /// Amounts from their numbers, in the order of the ledger's columns.
