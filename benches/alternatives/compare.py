@@ -31,13 +31,13 @@ def main():
     if options.only:
         return CONTENDERS[options.only](options)
     taken = {name: [] for name in ["sparkload", *CONTENDERS]}
-    results = {}
+    results = {name: [] for name in taken}
     for _ in range(options.runs):
         for name, runs in taken.items():
             prepare(options, with_tables=name != "sparkload")
             itself = [sys.executable, __file__, *sys.argv[1:], "--only", name]
             runs.append(measure(name, sparkload(options) if name == "sparkload" else itself))
-            results[name] = checksums(options)
+            results[name].append(checksums(options))
     execute(options, f"DROP SCHEMA {SCHEMA} CASCADE")
 
     print(f"{'':14}{'wall':>10}{'of the best':>14}{'CPU':>10}{'peak':>12}   medians of {options.runs}")
@@ -45,11 +45,13 @@ def main():
     best = min(wall for name, (wall, _, _) in medians.items() if name != "sparkload")
     for name, (wall, cpu, peak) in medians.items():
         print(f"{name:14}{wall:8.2f} s{wall / best:13.0%} {cpu:8.2f} s{peak / 1e6:9.0f} MB")
-    for name, result in results.items():
-        for table, mine, others in zip(TABLES, result, results["sparkload"]):
-            if mine != others:
-                sys.exit(f"{name} makes another {table} than sparkload: {mine}, {others}")
-    print("all results agree:", ", ".join(f"{table} {count}" for table, (count, _) in zip(TABLES, results["sparkload"])))
+    first = results["sparkload"][0]
+    for name, of_runs in results.items():
+        for result in of_runs:
+            for table, mine, others in zip(TABLES, result, first):
+                if mine != others:
+                    sys.exit(f"{name} makes another {table} than sparkload: {mine}, {others}")
+    print("all results agree:", ", ".join(f"{table} {count}" for table, (count, _) in zip(TABLES, first)))
 
 
 def arguments():
