@@ -22,6 +22,7 @@ mod invariance;
 mod kills;
 mod malformed;
 mod oracle;
+mod place;
 mod redshift;
 mod resume;
 mod sequences;
