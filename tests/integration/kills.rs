@@ -109,6 +109,8 @@ async fn kill(place: Place, kills: usize) {
             let took = &mut longest[usize::from(full)];
             *took = started.elapsed().max(took.mul_f64(0.9));
         }
+        // A warehouse's tables have no indexes behind: it has to be known how large they are.
+        database.query("ANALYZE");
         let mut reference = clean.config(source.path());
         (reference.matching, reference.full_refresh) = (matching, true);
         sparkload::load(&reference).await.unwrap();
