@@ -102,11 +102,13 @@ impl RedshiftLoad {
     async fn prepare(&self, patience: &mut Patience) -> Result<(Held, Ledger)> {
         let Self { schema, database, .. } = self;
         let held = lock::take(database, schema, patience).await?;
+        failpoint!("locked");
         // The transaction that holds the lock looks at nothing yet: it would see the tables as they are now for good.
         let client = connect(database, schema).await?;
         shape::check(&client, schema).await?;
         let ledger = sql::ledger(&client, schema).await?;
         self.waiting.begin(&client, &held).await?;
+        failpoint!("prepared");
         Ok((held, ledger))
     }
 
@@ -128,7 +130,9 @@ impl RedshiftLoad {
     ) -> Result<RowCounts> {
         let held = self.held.lock().await;
         let held = held.as_ref().ok_or_else(lost)?;
-        self.waiting.write(held, parts, progress).await
+        let written = self.waiting.write(held, parts, progress).await?;
+        failpoint!("written");
+        Ok(written)
     }
 
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
@@ -136,6 +140,7 @@ impl RedshiftLoad {
         let Self { schema, rules, ledger, waiting, .. } = self;
         let mut held = self.held.lock().await;
         waiting.seal().await?;
+        failpoint!("sealed");
         let last_run = ledger.next_run - 1;
         let publication = Publication { schema, rules: *rules, run, last_run, waiting };
         let mut published = Published::default();
@@ -188,7 +193,9 @@ impl RedshiftLoad {
         };
         self.publishing.get_or_init(|| publication.run.clone());
         let what = format!("can't publish the load in the schema {}", self.schema);
-        sql::run(&held.client, &what, "COMMIT").await
+        sql::run(&held.client, &what, "COMMIT").await?;
+        failpoint!("committed");
+        Ok(())
     }
 
     /// Removes what was staged for a load that was published.
