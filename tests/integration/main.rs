@@ -24,6 +24,7 @@ mod malformed;
 mod oracle;
 mod place;
 mod redshift;
+mod redshift_rights;
 mod resume;
 mod sequences;
 mod servers;

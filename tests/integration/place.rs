@@ -78,6 +78,17 @@ impl Place {
         }
     }
 
+    /// The same for another user, who is made.
+    pub fn user(&self, name: &str) -> String {
+        match self.warehouse() {
+            None => {
+                self.database().query(&format!("CREATE ROLE {name} LOGIN"));
+                self.url().replace("user=sparkload", &format!("user={name}"))
+            }
+            Some(warehouse) => warehouse.redshift.user(name),
+        }
+    }
+
     pub fn target(&self) -> Target {
         target(&self.url())
     }

@@ -1,11 +1,16 @@
 //! One contract for every target: all or nothing, readers undisturbed, and what hangs on the tables stays.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sparkload::{Config, Existing, Source, Table, Target};
 
+use crate::books;
+use crate::directory::{Directory, lines, play, song, with};
+use crate::oracle::hold_against_oracle;
 use crate::place::Place;
 use crate::sequences::patiently;
 use crate::support::postgres;
@@ -18,6 +23,8 @@ crate::place::at_every_place! {
     a_dry_run_reports_everything_and_writes_nothing,
     without_staging_the_star_is_the_same,
     a_load_may_follow_at_once_on_what_creates_the_tables,
+    songs_and_plays_may_all_be_missing,
+    two_schemas_are_loaded_at_once,
 }
 
 async fn views_grants_and_foreign_keys_survive_a_load(place: Place) {
@@ -249,4 +256,57 @@ async fn a_load_may_follow_at_once_on_what_creates_the_tables(place: Place) {
         let error = sparkload::load(&config).await.unwrap_err();
         assert_eq!(error.kind(), sparkload::ErrorKind::Data, "{error}");
     }
+}
+
+async fn songs_and_plays_may_all_be_missing(place: Place) {
+    let database = place.database();
+    let (songs, plays) = ([song("SO1", "AR1", "Ode")], [play(1, 1, "Ode"), play(2, 2, "Hymn")]);
+    let no_play = with(play(3, 3, "Ode"), json!({"page": "Home"}));
+    let nothing: [Value; 0] = [];
+    let mut source = Directory::new();
+    for full_refresh in [true, false] {
+        for (songs, logs, expected) in [
+            (&nothing[..], &plays[..], [2, 2, 0]),
+            (&songs, slice::from_ref(&no_play), [0, 1, 1]),
+            (&nothing, &nothing, [0, 0, 0]),
+            (&songs, &plays, [2, 2, 1]),
+        ] {
+            // White space: an empty object would not be read.
+            source.write("song_data/1.json", &[&lines(songs)[..], b"\n"].concat());
+            source.write("log_data/1.json", &[&lines(logs)[..], b"\n"].concat());
+            let config = Config { full_refresh, ..place.config(source.path()) };
+            let report = sparkload::load(&config).await.unwrap();
+            let rows = [Table::Songplays, Table::Users, Table::Songs].map(|it| report.rows(it));
+            assert_eq!(rows, expected, "{songs:?} {logs:?}");
+            books::balance(database).await;
+            books::agree(&report, database).await;
+            hold_against_oracle(database, "oracle_songplays").await;
+            place.hold_empty();
+        }
+    }
+}
+
+async fn two_schemas_are_loaded_at_once(place: Place) {
+    let (expected, _) = load(&fixture("sparkify"), |_| {}).await;
+    let base = fixture("sparkify");
+    for schema in ["one", "two"] {
+        sparkload::create(&place.target(), schema, Existing::Keep).await.unwrap();
+    }
+    let into = |schema: &str, full_refresh| {
+        let schema = schema.to_owned();
+        Config { schema, full_refresh, ..place.config(&base) }
+    };
+    for full_refresh in [false, true] {
+        let (one, two) = (into("one", full_refresh), into("two", full_refresh));
+        let (one, two) = tokio::join!(sparkload::load(&one), sparkload::load(&two));
+        assert_eq!((one.unwrap().objects.loaded, two.unwrap().objects.loaded), (39, 39));
+    }
+    let name = place.database().name();
+    for schema in ["one", "two"] {
+        place.database().query(&format!("ALTER DATABASE {name} SET search_path = {schema}"));
+        let found = contents(place.database(), &base).await;
+        similar_asserts::assert_eq!(found, contents(&expected, &base).await);
+        books::balance(place.database()).await;
+    }
+    place.hold_empty();
 }
