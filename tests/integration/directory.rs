@@ -77,3 +77,11 @@ pub fn song(song_id: &str, artist_id: &str, title: &str) -> Value {
         "year": 1999,
     })
 }
+
+/// A record with some of its members changed.
+pub fn with(mut record: Value, members: Value) -> Value {
+    for (name, value) in members.as_object().unwrap() {
+        record[name] = value.clone();
+    }
+    record
+}

@@ -2,14 +2,26 @@
 
 use std::path::Path;
 
-use sparkload::Config;
+use sparkload::{Config, Existing};
 
+use crate::place::Place;
 use crate::sources::bucket;
 use crate::support::s3::S3;
 use crate::tables::{fixture, load, tables};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_setting_of_speed_changes_a_table() {
+crate::place::at_every_place! {
+    no_setting_of_speed_changes_a_table,
+    no_order_of_arrival_changes_a_table,
+}
+
+/// What a load makes of new tables.
+async fn anew(place: &Place, config: Config) -> Vec<(&'static str, String)> {
+    sparkload::create(&config.target, "public", Existing::Drop).await.unwrap();
+    sparkload::load(&config).await.unwrap();
+    tables(place.database()).await
+}
+
+async fn no_setting_of_speed_changes_a_table(place: Place) {
     let (database, _) = load(&fixture("sparkify"), |_| {}).await;
     let expected = tables(&database).await;
     type Change = fn(&mut Config);
@@ -29,13 +41,14 @@ async fn no_setting_of_speed_changes_a_table() {
         }),
     ];
     for (name, change) in settings {
-        let (database, _) = load(&fixture("sparkify"), change).await;
-        similar_asserts::assert_eq!(tables(&database).await, expected, "{name}");
+        let mut config = place.config(&fixture("sparkify"));
+        change(&mut config);
+        let found = anew(&place, config).await;
+        similar_asserts::assert_eq!(found, expected, "{name}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_order_of_arrival_changes_a_table() {
+async fn no_order_of_arrival_changes_a_table(place: Place) {
     let (database, _) = load(&fixture("sparkify"), |_| {}).await;
     let expected = tables(&database).await;
     let server = S3::start();
@@ -43,10 +56,8 @@ async fn no_order_of_arrival_changes_a_table() {
     for seed in 1..=6 {
         server.set_shuffle(seed);
         let source = bucket(&server, "s3://music");
-        let (database, _) = load(Path::new("unused"), |config| {
-            (config.source, config.fetches, config.block_bytes) = (source, 64, 1000);
-        })
-        .await;
-        similar_asserts::assert_eq!(tables(&database).await, expected, "seed {seed}");
+        let mut config = place.config(Path::new("unused"));
+        (config.source, config.fetches, config.block_bytes) = (source, 64, 1000);
+        similar_asserts::assert_eq!(anew(&place, config).await, expected, "seed {seed}");
     }
 }

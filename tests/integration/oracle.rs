@@ -7,10 +7,16 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use sparkload::{Matching, Table};
+use sparkload::{Config, Matching, Table};
 
+use crate::place::Place;
 use crate::support::postgres::{self, Database};
-use crate::tables::{config, csv, fixture, load};
+use crate::tables::{config, csv, fixture};
+
+crate::place::at_every_place! {
+    fixtures_agree_with_the_oracle,
+    the_real_sample_gives_its_published_answers,
+}
 
 const ORACLE: &str = include_str!("../oracle.sql");
 
@@ -44,15 +50,16 @@ pub async fn hold_against_oracle(database: &Database, songplays: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fixtures_agree_with_the_oracle() {
-    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
-    hold_against_oracle(&database, "oracle_songplays").await;
-    let title_artist = |config: &mut sparkload::Config| config.matching = Matching::TitleArtist;
-    let (database, _) = load(&fixture("sparkify"), title_artist).await;
-    hold_against_oracle(&database, "oracle_songplays_title_artist").await;
-    let matched_only = |config: &mut sparkload::Config| config.matched_only = true;
-    let (database, report) = load(&fixture("sparkify"), matched_only).await;
+async fn fixtures_agree_with_the_oracle(place: Place) {
+    let database = place.database();
+    let usual = place.config(&fixture("sparkify"));
+    sparkload::load(&usual).await.unwrap();
+    hold_against_oracle(database, "oracle_songplays").await;
+    let title_artist = Config { matching: Matching::TitleArtist, ..usual.clone() };
+    sparkload::load(&title_artist).await.unwrap();
+    hold_against_oracle(database, "oracle_songplays_title_artist").await;
+    let matched_only = Config { matched_only: true, ..usual };
+    let report = sparkload::load(&matched_only).await.unwrap();
     let matched = "(SELECT * FROM oracle_songplays WHERE song_id IS NOT NULL)";
     let client = database.connect().await;
     client.batch_execute(ORACLE).await.unwrap();
@@ -67,8 +74,7 @@ async fn fixtures_agree_with_the_oracle() {
 }
 
 /// The real sample, where the environment says that it is; its answers were published by others.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_real_sample_gives_its_published_answers() {
+async fn the_real_sample_gives_its_published_answers(place: Place) {
     let Some(sample) =
         std::env::var_os("SPARKLOAD_SAMPLE").filter(|sample| !sample.is_empty()).map(PathBuf::from)
     else {
@@ -77,7 +83,8 @@ async fn the_real_sample_gives_its_published_answers() {
         std::io::stderr().write_all(skipped).unwrap();
         return;
     };
-    let (database, report) = load(&sample, |_| {}).await;
+    let database = place.database();
+    let report = sparkload::load(&place.config(&sample)).await.unwrap();
     let rows = [
         (Table::StagingEvents, 8056),
         (Table::StagingSongs, 71),
@@ -89,7 +96,7 @@ async fn the_real_sample_gives_its_published_answers() {
     ];
     for (table, expected) in rows {
         assert_eq!(report.rows(table), expected, "{table}");
-        let count = csv(&database, &format!("SELECT count(*) FROM {table}")).await;
+        let count = csv(database, &format!("SELECT count(*) FROM {table}")).await;
         assert_eq!(count, format!("count\n{expected}\n"), "{table}");
     }
     let answers = [
@@ -110,10 +117,10 @@ async fn the_real_sample_gives_its_published_answers() {
         ),
     ];
     for (query, expected) in answers {
-        let found = csv(&database, query).await;
+        let found = csv(database, query).await;
         assert_eq!(found.split_once('\n').unwrap().1, expected, "{query}");
     }
-    hold_against_oracle(&database, "oracle_songplays").await;
+    hold_against_oracle(database, "oracle_songplays").await;
 }
 
 /// A small world: few ids, names and moments, so that everything collides with everything.

@@ -1,7 +1,6 @@
 //! Any sequence of loads gives the tables of one full load of the objects as they are now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -12,9 +11,9 @@ use sparkload::{Config, ErrorKind, Matching, Mode, Report};
 use crate::books;
 use crate::directory::{Directory, lines};
 use crate::oracle::hold_against_oracle;
-use crate::support::postgres::{self, Database};
-use crate::tables::{contents, target};
-use crate::warehouse::Warehouse;
+use crate::place::Place;
+use crate::support::postgres::Database;
+use crate::tables::contents;
 
 /// The objects, in two folders that each keep one that is never empty: a source without songs or logs is an error.
 /// Their order by bytes is not that of any language.
@@ -216,36 +215,6 @@ fn set(directory: &mut Directory, objects: &Objects) {
     }
 }
 
-/// What is loaded: a server, or a warehouse by files or by statements.
-enum Place {
-    Postgres(Database),
-    Staged(Warehouse),
-    Inserted(Warehouse),
-}
-
-impl Place {
-    /// The tables, as PostgreSQL has them.
-    fn database(&self) -> &Database {
-        match self {
-            Self::Postgres(database) => database,
-            Self::Staged(warehouse) | Self::Inserted(warehouse) => warehouse.database(),
-        }
-    }
-
-    fn config(&self, directory: &Path) -> Config {
-        match self {
-            Self::Postgres(database) => config_of(directory, database),
-            Self::Staged(warehouse) => warehouse.config(directory),
-            Self::Inserted(warehouse) => warehouse.config_of_inserts(directory),
-        }
-    }
-}
-
-fn config_of(directory: &Path, database: &Database) -> Config {
-    let source = sparkload::Source::at(directory.to_str().unwrap()).unwrap();
-    Config::new(source, target(&database.socket_keywords()))
-}
-
 /// What is at the source, what of it the tables hold, and the database that is to hold it.
 struct World {
     source: Directory,
@@ -257,12 +226,11 @@ struct World {
     rules: Rules,
     place: Place,
     /// What a full load makes of the same.
-    reference: (Directory, Database),
+    reference: (Directory, Place),
 }
 
 impl World {
     fn new(rules: Rules, place: Place) -> Self {
-        let server = postgres::server();
         Self {
             source: Directory::new(),
             now: Objects::new(),
@@ -270,7 +238,7 @@ impl World {
             made_with: None,
             rules,
             place,
-            reference: (Directory::new(), server.database()),
+            reference: (Directory::new(), Place::postgres()),
         }
     }
 
@@ -391,12 +359,13 @@ impl World {
             hold_against_oracle(self.place.database(), &plays).await;
         }
         set(&mut self.reference.0, &self.loaded);
+        let (directory, reference) = &self.reference;
         let full = if staged { Load::FullRefresh } else { load };
-        let config = self.config(config_of(self.reference.0.path(), &self.reference.1), full);
+        let config = self.config(reference.config(directory.path()), full);
         sparkload::load(&config).await.unwrap();
         similar_asserts::assert_eq!(
             contents(self.place.database(), self.source.path()).await,
-            contents(&self.reference.1, self.reference.0.path()).await
+            contents(reference.database(), directory.path()).await
         );
     }
 }
@@ -446,17 +415,17 @@ const WAREHOUSE_CASES: u32 = 2;
 
 #[test]
 fn any_sequence_of_loads_gives_the_tables_of_one_full_load() {
-    hold(CASES, || Place::Postgres(postgres::server().database()));
+    hold(CASES, Place::postgres);
 }
 
 #[test]
 fn any_sequence_of_loads_into_redshift_gives_the_tables_of_one_full_load() {
-    hold(WAREHOUSE_CASES, || Place::Staged(Warehouse::start()));
+    hold(WAREHOUSE_CASES, Place::staged);
 }
 
 #[test]
 fn any_sequence_of_loads_by_statements_gives_the_tables_of_one_full_load() {
-    hold(WAREHOUSE_CASES, || Place::Inserted(Warehouse::start()));
+    hold(WAREHOUSE_CASES, Place::inserted);
 }
 
 fn hold(cases: u32, place: impl Fn() -> Place) {

@@ -1,39 +1,60 @@
 //! One contract for every target: all or nothing, readers undisturbed, and what hangs on the tables stays.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sparkload::{Config, Existing, Source, Table, Target};
 
+use crate::books;
+use crate::directory::{Directory, lines, play, song, with};
+use crate::oracle::hold_against_oracle;
+use crate::place::Place;
+use crate::sequences::patiently;
 use crate::support::postgres;
 use crate::tables::{config, contents, fixture, load, table, tables, target};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn views_grants_and_foreign_keys_survive_a_load() {
-    let database = postgres::server().database();
-    let target = target(&database.url());
+crate::place::at_every_place! {
+    views_grants_and_foreign_keys_survive_a_load,
+    every_snapshot_is_of_one_load_and_none_waits,
+    dropped_or_killed_loads_leave_the_old_state_and_the_next_one_cleans_up,
+    a_dry_run_reports_everything_and_writes_nothing,
+    without_staging_the_star_is_the_same,
+    a_load_may_follow_at_once_on_what_creates_the_tables,
+    songs_and_plays_may_all_be_missing,
+    two_schemas_are_loaded_at_once,
+}
+
+async fn views_grants_and_foreign_keys_survive_a_load(place: Place) {
+    let database = place.database();
+    let target = place.target();
     database
         .query("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO pg_monitor");
     let made = sparkload::create(&target, "public", Existing::Keep).await.unwrap();
     assert_eq!(made, Table::ALL);
     assert_eq!(sparkload::create(&target, "public", Existing::Keep).await.unwrap(), []);
-    database.query(
+    let hung =
         "CREATE VIEW plays AS SELECT user_id, count(*) AS plays FROM songplays GROUP BY user_id;
-         ALTER TABLE songplays ADD FOREIGN KEY (user_id) REFERENCES users;
-         ALTER TABLE songplays ADD FOREIGN KEY (song_id) REFERENCES songs;
-         ALTER TABLE songplays ADD FOREIGN KEY (start_time) REFERENCES time;
-         CREATE INDEX ON songplays (user_id);
-         GRANT SELECT ON songplays TO PUBLIC;
-         CREATE SCHEMA public_loading",
-    );
+                GRANT SELECT ON songplays TO PUBLIC;
+                CREATE SCHEMA public_loading";
+    place.connect().await.batch_execute(hung).await.unwrap();
+    if let Place::Postgres(_) = place {
+        database.query(
+            "ALTER TABLE songplays ADD FOREIGN KEY (user_id) REFERENCES users;
+             ALTER TABLE songplays ADD FOREIGN KEY (song_id) REFERENCES songs;
+             ALTER TABLE songplays ADD FOREIGN KEY (start_time) REFERENCES time;
+             CREATE INDEX ON songplays (user_id)",
+        );
+    }
     let oids = "SELECT string_agg(oid::text, ' ' ORDER BY relname) FROM pg_class
                 WHERE relnamespace = 'public'::regnamespace";
     let before = database.query(oids);
 
     // First everything, then nearly everything else, then everything again.
     for directory in ["sparkify", "dirty", "sparkify"] {
-        let mut config = config(&fixture(directory), &database);
+        let mut config = place.config(&fixture(directory));
         config.max_errors = 1000;
         config.full_refresh = true;
         sparkload::load(&config).await.unwrap();
@@ -49,10 +70,11 @@ async fn views_grants_and_foreign_keys_survive_a_load() {
 
     let (fresh, _) = load(&fixture("sparkify"), |_| {}).await;
     let base = fixture("sparkify");
-    similar_asserts::assert_eq!(contents(&database, &base).await, contents(&fresh, &base).await);
+    similar_asserts::assert_eq!(contents(database, &base).await, contents(&fresh, &base).await);
     // Nothing is left of the loads, and what only looks like it is left alone.
     let left = "SELECT string_agg(nspname, ' ') FROM pg_namespace WHERE nspname LIKE '%loading%'";
     assert_eq!(database.query(left), [[Some("public_loading".to_owned())]]);
+    place.hold_empty();
 
     let error = sparkload::create(&target, "public", Existing::Drop).await.unwrap_err();
     assert_eq!(error.to_string(), "can't drop songplays in the schema public");
@@ -93,28 +115,25 @@ async fn settings_of_the_role_and_triggers_do_not_disturb_a_load() {
     assert_eq!(database.query("TABLE audit"), [[Some("users".to_owned())]]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_snapshot_is_of_one_load_and_none_waits() {
-    let database = postgres::server().database();
-    let mut sparkify = config(&fixture("sparkify"), &database);
-    let mut dirty = config(&fixture("dirty"), &database);
+async fn every_snapshot_is_of_one_load_and_none_waits(place: Place) {
+    let mut sparkify = place.config(&fixture("sparkify"));
+    let mut dirty = place.config(&fixture("dirty"));
     dirty.max_errors = 1000;
     (sparkify.full_refresh, dirty.full_refresh) = (true, true);
     sparkload::load(&sparkify).await.unwrap();
     let loading = Arc::new(AtomicBool::new(true));
     let reader = {
-        let (client, loading) = (database.connect().await, loading.clone());
+        let (client, begin, loading) = (place.reader().await, place.begin(), loading.clone());
         tokio::spawn(async move {
-            client.batch_execute("SET lock_timeout = '200ms'").await.unwrap();
             let mut seen = [0, 0];
             while loading.load(Ordering::Relaxed) {
-                client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+                client.batch_execute(begin).await.unwrap();
                 let plays: i64 =
                     client.query_one("SELECT count(*) FROM songplays", &[]).await.unwrap().get(0);
                 // Time for a load to publish between one table and the next.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 let times: i64 =
-                    client.query_one("SELECT count(*) FROM time", &[]).await.unwrap().get(0);
+                    client.query_one("SELECT count(*) FROM \"time\"", &[]).await.unwrap().get(0);
                 client.batch_execute("COMMIT").await.unwrap();
                 match (plays, times) {
                     (81, 78) => seen[0] += 1,
@@ -132,6 +151,7 @@ async fn every_snapshot_is_of_one_load_and_none_waits() {
     loading.store(false, Ordering::Relaxed);
     let seen = reader.await.unwrap();
     assert!(seen[0] > 0 && seen[1] > 0, "the reader saw both states: {seen:?}");
+    place.hold_empty();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,48 +173,42 @@ async fn a_second_load_of_the_same_schema_fails_at_once_and_names_the_first() {
     drop(client);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dropped_or_killed_loads_leave_the_old_state_and_the_next_one_cleans_up() {
-    let database = postgres::server().database();
-    let config = config(&fixture("sparkify"), &database);
+async fn dropped_or_killed_loads_leave_the_old_state_and_the_next_one_cleans_up(place: Place) {
+    let database = place.database();
+    let mut config = place.config(&fixture("sparkify"));
+    config.full_refresh = true;
     sparkload::load(&config).await.unwrap();
-    let before = tables(&database).await;
+    let before = tables(database).await;
     for milliseconds in [1, 5, 20, 40, 80] {
         let load = sparkload::load(&config);
         let _ = tokio::time::timeout(Duration::from_millis(milliseconds), load).await;
-        similar_asserts::assert_eq!(tables(&database).await, before);
+        similar_asserts::assert_eq!(tables(database).await, before);
     }
-    // The lock goes when the server has noticed that the connection is gone.
-    let mut result = sparkload::load(&config).await;
-    for _ in 0..50 {
-        if result.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        result = sparkload::load(&config).await;
-    }
-    result.unwrap();
-    similar_asserts::assert_eq!(tables(&database).await, before);
-    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading%'";
-    assert_eq!(database.query(left), [[Some("0".to_owned())]]);
+    patiently(&config).await.unwrap();
+    similar_asserts::assert_eq!(tables(database).await, before);
+    place.hold_empty();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_reports_everything_and_writes_nothing() {
-    let (database, report) = load(&fixture("sparkify"), |config| config.dry_run = true).await;
+async fn a_dry_run_reports_everything_and_writes_nothing(place: Place) {
+    let config = Config { dry_run: true, ..place.config(&fixture("sparkify")) };
+    let report = sparkload::load(&config).await.unwrap();
     assert_eq!(report.rows(Table::Songplays), 81);
     assert_eq!(report.rows(Table::Users), 16);
     let tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
-    assert_eq!(database.query(tables), [[Some("0".to_owned())]]);
+    assert_eq!(place.database().query(tables), [[Some("0".to_owned())]]);
+    place.hold_empty();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_staging_the_star_is_the_same() {
+async fn without_staging_the_star_is_the_same(place: Place) {
     let (expected, _) = load(&fixture("sparkify"), |_| {}).await;
-    let (database, report) = load(&fixture("sparkify"), |config| config.staging = false).await;
+    let config = Config { staging: false, ..place.config(&fixture("sparkify")) };
+    let report = sparkload::load(&config).await.unwrap();
     assert_eq!(report.rows(Table::StagingEvents), 0);
     for name in ["songplays", "users", "songs", "artists", "time"] {
-        similar_asserts::assert_eq!(table(&database, name).await, table(&expected, name).await);
+        similar_asserts::assert_eq!(
+            table(place.database(), name).await,
+            table(&expected, name).await
+        );
     }
 }
 
@@ -234,16 +248,65 @@ async fn the_embedded_database_gives_the_tables_of_a_server() {
     assert_eq!(embedded.rows, database.query(digest));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_load_may_follow_at_once_on_what_creates_the_tables() {
-    let database = postgres::server().database();
-    let mut config = config(&fixture("dirty"), &database);
-    // The fastest way in.
-    config.target = target(&database.socket_keywords());
+async fn a_load_may_follow_at_once_on_what_creates_the_tables(place: Place) {
+    let config = place.config(&fixture("dirty"));
     for _ in 0..15 {
         sparkload::create(&config.target, "public", Existing::Drop).await.unwrap();
         // Too many rejects, but not another load.
         let error = sparkload::load(&config).await.unwrap_err();
         assert_eq!(error.kind(), sparkload::ErrorKind::Data, "{error}");
     }
+}
+
+async fn songs_and_plays_may_all_be_missing(place: Place) {
+    let database = place.database();
+    let (songs, plays) = ([song("SO1", "AR1", "Ode")], [play(1, 1, "Ode"), play(2, 2, "Hymn")]);
+    let no_play = with(play(3, 3, "Ode"), json!({"page": "Home"}));
+    let nothing: [Value; 0] = [];
+    let mut source = Directory::new();
+    for full_refresh in [true, false] {
+        for (songs, logs, expected) in [
+            (&nothing[..], &plays[..], [2, 2, 0]),
+            (&songs, slice::from_ref(&no_play), [0, 1, 1]),
+            (&nothing, &nothing, [0, 0, 0]),
+            (&songs, &plays, [2, 2, 1]),
+        ] {
+            // White space: an empty object would not be read.
+            source.write("song_data/1.json", &[&lines(songs)[..], b"\n"].concat());
+            source.write("log_data/1.json", &[&lines(logs)[..], b"\n"].concat());
+            let config = Config { full_refresh, ..place.config(source.path()) };
+            let report = sparkload::load(&config).await.unwrap();
+            let rows = [Table::Songplays, Table::Users, Table::Songs].map(|it| report.rows(it));
+            assert_eq!(rows, expected, "{songs:?} {logs:?}");
+            books::balance(database).await;
+            books::agree(&report, database).await;
+            hold_against_oracle(database, "oracle_songplays").await;
+            place.hold_empty();
+        }
+    }
+}
+
+async fn two_schemas_are_loaded_at_once(place: Place) {
+    let (expected, _) = load(&fixture("sparkify"), |_| {}).await;
+    let base = fixture("sparkify");
+    for schema in ["one", "two"] {
+        sparkload::create(&place.target(), schema, Existing::Keep).await.unwrap();
+    }
+    let into = |schema: &str, full_refresh| {
+        let schema = schema.to_owned();
+        Config { schema, full_refresh, ..place.config(&base) }
+    };
+    for full_refresh in [false, true] {
+        let (one, two) = (into("one", full_refresh), into("two", full_refresh));
+        let (one, two) = tokio::join!(sparkload::load(&one), sparkload::load(&two));
+        assert_eq!((one.unwrap().objects.loaded, two.unwrap().objects.loaded), (39, 39));
+    }
+    let name = place.database().name();
+    for schema in ["one", "two"] {
+        place.database().query(&format!("ALTER DATABASE {name} SET search_path = {schema}"));
+        let found = contents(place.database(), &base).await;
+        similar_asserts::assert_eq!(found, contents(&expected, &base).await);
+        books::balance(place.database()).await;
+    }
+    place.hold_empty();
 }

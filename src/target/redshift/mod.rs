@@ -101,12 +101,14 @@ impl RedshiftLoad {
     async fn prepare(&self, patience: &mut Patience) -> Result<(Held, Ledger)> {
         let Self { schema, database, .. } = self;
         let held = lock::take(database, schema, patience).await?;
+        failpoint!("locked");
         // The transaction that holds the lock looks at nothing yet: it would see the tables as they are now for good.
         let client = connect(database, schema).await?;
         shape::require_case(&client).await?;
         shape::check(&client, schema).await?;
         let ledger = sql::ledger(&client, schema).await?;
         self.waiting.begin(&client, &held, schema).await?;
+        failpoint!("prepared");
         Ok((held, ledger))
     }
 
@@ -133,10 +135,12 @@ impl RedshiftLoad {
             never = held.keep_alive() => match never {},
         };
         // Another load that took the lock has removed what waits.
-        written.map_err(|error| match held.is_lost() {
+        let written = written.map_err(|error| match held.is_lost() {
             true => error.with_remedy(Remedy::StartOver),
             false => error,
-        })
+        })?;
+        failpoint!("written");
+        Ok(written)
     }
 
     /// Makes the new rows the live ones, in one commit; returns what the tables hold then.
@@ -180,6 +184,7 @@ impl RedshiftLoad {
         let held = match held {
             Some(held) => {
                 waiting.seal().await?;
+                failpoint!("sealed");
                 held
             }
             None => {
@@ -201,7 +206,9 @@ impl RedshiftLoad {
         };
         self.publishing.get_or_init(|| publication.run.clone());
         let what = format!("can't publish the load in the schema {}", self.schema);
-        sql::run(&held.client, &what, "COMMIT").await
+        sql::run(&held.client, &what, "COMMIT").await?;
+        failpoint!("committed");
+        Ok(())
     }
 
     /// Removes what was staged for a load that was published, or says where it is kept.

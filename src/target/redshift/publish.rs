@@ -47,6 +47,7 @@ impl Publication<'_> {
     pub async fn prepare(&self, client: &Client) -> Result<Published> {
         let Self { schema, rules, run, .. } = self;
         self.require_same_ledger(client).await?;
+        failpoint!("begun");
         // A role that may make no tables can do with those that are there.
         if shape::present(client, schema).await?.len() < Table::ALL.len() {
             let what = format!("can't create the tables in the schema {schema}");
@@ -68,6 +69,7 @@ impl Publication<'_> {
             false => run.amounts,
         };
         sql::run(client, "can't enter the run in load_runs", &entry(run, amounts, &tables)).await?;
+        failpoint!("entered");
         Ok(Published { tables, amounts })
     }
 
@@ -102,6 +104,7 @@ impl Publication<'_> {
             let rows = count(client, table).await?;
             require(table, rows, waiting.rows(table))?;
             tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: before });
+            failpoint!("one applied");
         }
         let old = format!(
             "UPDATE load_objects SET replaced_by = {} WHERE replaced_by IS NULL",
@@ -109,6 +112,7 @@ impl Publication<'_> {
         );
         sql::run(client, "can't enter what was replaced in load_objects", &old).await?;
         waiting.fill(client, Table::LoadObjects, "load_objects").await?;
+        failpoint!("all applied");
         Ok(tables)
     }
 
@@ -127,6 +131,7 @@ impl Publication<'_> {
         );
         sql::run(client, WHAT, &rules_table).await?;
         sql::run(client, WHAT, TOUCHED).await?;
+        failpoint!("changes found");
 
         // The records first: what the star becomes is read off them.
         let mut tables = Vec::new();
@@ -161,12 +166,15 @@ impl Publication<'_> {
             });
         }
 
+        failpoint!("records applied");
         for (table, statements) in FRESH {
             sql::run(client, &format!("can't compute {table}"), statements).await?;
         }
+        failpoint!("star computed");
         for (table, _) in FRESH {
             tables.push(apply(client, table).await?);
         }
+        failpoint!("star applied");
         if rules.matched_only {
             let recount = include_str!("../../sql/redshift/merge/recount.sql");
             sql::run(client, "can't count the plays of each object", recount).await?;

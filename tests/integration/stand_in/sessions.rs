@@ -36,6 +36,27 @@ async fn who_has_not_the_password_is_turned_away() {
 }
 
 #[tokio::test]
+async fn a_user_may_do_what_all_may_and_what_is_granted() {
+    let (redshift, _s3, client) = with_tables().await;
+    let name = format!("analyst_{}", redshift.database().name());
+    let url = redshift.user(&name);
+    assert!(turned_away(&url.replace(&name, "nobody")).await.starts_with("28P01"));
+    let (user, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+    assert_eq!(connection.parameter("is_superuser"), Some("off"));
+    tokio::spawn(connection);
+    rows(&user, "CREATE TABLE mine (a INT); CREATE TEMP TABLE passing (a INT)").await;
+    assert_eq!(rows(&user, "SELECT count(*) FROM stv_slices").await, ["4"]);
+    let told = refusal(&user, "SELECT * FROM s.t").await;
+    assert_eq!(told, "42501 permission denied for schema s");
+    rows(&client, &format!("GRANT USAGE ON SCHEMA s TO {name}; GRANT SELECT ON s.t TO {name}"))
+        .await;
+    assert_eq!(rows(&user, "SELECT count(*) FROM s.t").await, ["2"]);
+    for sql in ["SELECT * FROM s.u", "INSERT INTO s.u VALUES (1, 'x')", "BEGIN; LOCK s.u"] {
+        assert_eq!(refusal(&user, sql).await, "42501 permission denied for relation u", "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn the_program_s_own_way_in_is_open() {
     let (redshift, _s3) = start();
     let server =

@@ -3,6 +3,9 @@
 
 CREATE SCHEMA redshift_stand_in;
 GRANT USAGE ON SCHEMA redshift_stand_in TO PUBLIC;
+ALTER DEFAULT PRIVILEGES IN SCHEMA redshift_stand_in GRANT SELECT ON TABLES TO PUBLIC;
+-- What AWS's "Default database user permissions" give to all.
+GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC;
 
 CREATE TABLE redshift_stand_in.stl_load_errors (
     userid int NOT NULL DEFAULT 100,

@@ -84,6 +84,9 @@ impl From<tokio_postgres::Error> for Refusal {
                 Refusal::engine(message, 8007, "query execution", 0)
             }
             "40001" => Refusal::conflict(0),
+            "42501" => {
+                Refusal::new(code, message.replace("denied for table", "denied for relation"))
+            }
             "57014" if message.contains("statement timeout") => {
                 // The text of a Redshift that runs out of `statement_timeout`.
                 Refusal::new(code, "Query cancelled on user's request")

@@ -106,6 +106,13 @@ impl Redshift {
         &self.database
     }
 
+    /// Makes a user who is no superuser; gives a URL with user and password.
+    pub fn user(&self, name: &str) -> String {
+        self.database.query(&format!("CREATE ROLE {name} LOGIN"));
+        self.set(|it| it.users.push(name.to_owned()));
+        self.url().replace(&format!("//{USER}:"), &format!("//{name}:"))
+    }
+
     /// Lets COPYs read in the name of this IAM role.
     pub fn role(&self, arn: &str) {
         self.set(|it| it.roles.push(arn.to_owned()));

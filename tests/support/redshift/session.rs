@@ -58,9 +58,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to PostgreSQL. When that connection ends, so does the client's.
-    pub async fn open(shared: Arc<Shared>, hang_up: Arc<Notify>) -> Result<Session> {
-        let (client, connection) = tokio_postgres::connect(&shared.keywords, NoTls).await?;
+    /// Connects `user` to PostgreSQL. When that connection ends, so does the client's.
+    pub async fn open(shared: Arc<Shared>, hang_up: Arc<Notify>, user: &str) -> Result<Session> {
+        let mut config: tokio_postgres::Config = shared.keywords.parse()?;
+        let (client, connection) = config.user(user).connect(NoTls).await?;
         let gone = hang_up.clone();
         tokio::spawn(async move {
             let _ = connection.await;

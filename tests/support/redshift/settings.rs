@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Who may log in besides the superuser; the database behind knows them.
+    pub users: Vec<String>,
     /// The IAM roles that a COPY may name.
     pub roles: Vec<String>,
     /// The one among them that `IAM_ROLE default` means.
@@ -21,6 +23,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            users: Vec::new(),
             roles: Vec::new(),
             default_role: None,
             regions: HashMap::new(),

@@ -56,7 +56,8 @@ impl Connection {
     async fn login<C: ClientInfo>(&self, client: &C, answer: &str) -> Result<()> {
         let metadata = client.metadata();
         let user = metadata.get(METADATA_USER).map_or("", String::as_str);
-        if user != USER || answer != hash_md5_password(USER, PASSWORD, &self.salt) {
+        let is_known = user == USER || self.shared.settings().users.iter().any(|it| it == user);
+        if !is_known || answer != hash_md5_password(user, PASSWORD, &self.salt) {
             let text = format!("password authentication failed for user \"{user}\"");
             return Err(Refusal::fatal("28P01", text));
         }
@@ -65,7 +66,7 @@ impl Connection {
             let text = format!("database \"{database}\" does not exist");
             return Err(Refusal::fatal("3D000", text));
         }
-        let mut session = Session::open(self.shared.clone(), self.hang_up.clone()).await?;
+        let mut session = Session::open(self.shared.clone(), self.hang_up.clone(), user).await?;
         for (name, value) in metadata {
             let known = name.to_lowercase();
             if name == "options" {
@@ -185,6 +186,7 @@ impl StartupHandler for Handler {
                 self.shared.enter(process, secret, self.session().await?.client.cancel_token());
                 client.feed(PgWireBackendMessage::Authentication(Authentication::Ok)).await?;
                 let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+                let is_superuser = if user == USER { "on" } else { "off" };
                 for (name, value) in [
                     ("server_version", "8.0.2"),
                     ("server_encoding", "UTF8"),
@@ -192,7 +194,7 @@ impl StartupHandler for Handler {
                     ("DateStyle", "ISO, MDY"),
                     ("TimeZone", "UTC"),
                     ("integer_datetimes", "on"),
-                    ("is_superuser", "on"),
+                    ("is_superuser", is_superuser),
                     ("session_authorization", &user),
                 ] {
                     let status = ParameterStatus::new(name.to_owned(), value.to_owned());
