@@ -49,6 +49,10 @@ fn generated(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("events");
     events(&mut group, "", &songs, &data.logs);
     let logs = Blocks::cut("logs.json", &data.logs, BLOCK_BYTES);
+    let mut work = Work::new(&songs, true, Path::Fast).as_csv();
+    group.bench_function("transform, with staging, as CSV", |bencher| {
+        bencher.iter(|| black_box(work.transform(&logs)));
+    });
     group.bench_function("parse, no scanner", |bencher| {
         bencher.iter(|| black_box(parse_events(&logs, Path::Plain)));
     });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::buffer::Buffers;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
 use crate::dialect::Dialect;
-use crate::encode::{Encoding, Rows};
+use crate::encode::{Encoding, NullMark, Rows};
 use crate::record::{EventReader, Fault, Format, Reader, Reject, SongReader};
 use crate::source::{self, Object};
 use crate::star::{Catalog, Matching};
@@ -235,6 +235,12 @@ impl Work {
         work.transform(&songs.0, &mut catalog);
         let logs = logs(path.events(&format), staging, &catalog);
         Self { logs, listening: Listening::default() }
+    }
+
+    /// Encodes as for Redshift's COPY.
+    pub fn as_csv(mut self) -> Self {
+        self.logs.encoding = Encoding::Csv(NullMark::by_chance());
+        self
     }
 
     /// Works on each of the blocks of a log; returns how many bytes of rows come of them.
