@@ -20,7 +20,8 @@ pub struct Config {
     pub source: Source,
     /// The database to load.
     pub target: Target,
-    /// Where rows are staged for Redshift, which reads them from S3; without it they are inserted, which is slow.
+    /// Where rows are staged for Redshift, which reads them from S3; without it they are inserted, which is slow. No other
+    /// target takes one.
     pub stage: Option<S3Stage>,
     /// The schema that holds all tables; it must be there ([`create`](crate::create) makes it).
     pub schema: String,
@@ -44,7 +45,8 @@ pub struct Config {
     pub wait: Option<Duration>,
     /// When to give up on what fails for now.
     pub retry: Retry,
-    /// Bounds the bytes in flight between the source and the target.
+    /// Bounds the bytes in flight between the source and the target; half of them are those of staged files where there
+    /// is a stage.
     pub memory: usize,
     /// How many objects of each kind are read at once.
     pub fetches: usize,
@@ -117,6 +119,16 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// What files on their way to the stage may hold.
+    pub(crate) fn staging_memory(&self) -> usize {
+        if self.stage.is_some() { self.memory / 2 } else { 0 }
+    }
+
+    /// What may be held of what is read until it is written.
+    pub(crate) fn reading_memory(&self) -> usize {
+        self.memory - self.staging_memory()
     }
 
     /// The error of a stage for a target that is PostgreSQL.

@@ -22,8 +22,8 @@ pub(crate) struct Listed {
 }
 
 /// The share of the memory that songs, and logs too, may have for parts of large objects that come early.
-pub(super) const fn ahead_bytes(config: &Config) -> usize {
-    config.memory / 8
+pub(super) fn ahead_bytes(config: &Config) -> usize {
+    config.reading_memory() / 8
 }
 
 /// Lists songs and logs at the same time.

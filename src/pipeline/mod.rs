@@ -187,7 +187,7 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     config.progress.bytes_total.add(plan.objects().map(|object| object.size).sum());
     // Logs are read while songs are, but can't be worked on before the catalog is complete: each has a budget of
     // its own, so that waiting logs never keep songs from being read.
-    let share = config.memory / 2 - listing::ahead_bytes(config);
+    let share = config.reading_memory() / 2 - listing::ahead_bytes(config);
     let song_budget = Budget::new(share);
     let log_budget = Budget::new(share);
     let (song_pieces, songs_read) = mpsc::channel(PIECES);

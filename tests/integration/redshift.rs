@@ -232,16 +232,19 @@ async fn files_are_as_many_as_slices_and_each_is_named_once() {
     let kept = staged.iter().find(|(key, _)| key.ends_with("/_kept")).unwrap().1;
     let kept = String::from_utf8(kept.to_vec()).unwrap();
     assert!(kept.starts_with("MANIFEST CSV NULL AS '") && kept.contains(" ZSTD"), "{kept}");
-    let plays = files("songplays");
-    assert!((1..=4).contains(&plays.len()), "{plays:?}");
-    assert_eq!(files("users").len(), 1);
-    let manifest = staged.iter().find(|(key, _)| key.ends_with("/songplays.manifest")).unwrap().1;
+    // Another file is begun when all have 1 MiB: that is after one of 2 MB of events, and never with 0.7 MB of plays.
+    let events = files("staging_events");
+    let large = events.iter().filter(|(_, bytes)| *bytes >= 1 << 20);
+    assert_eq!((events.len(), large.count()), (2, 1), "{events:?}");
+    assert_eq!(["songplays", "users"].map(|table| files(table).len()), [1, 1]);
+    let manifest = "/staging_events.manifest";
+    let manifest = staged.iter().find(|(key, _)| key.ends_with(manifest)).unwrap().1;
     let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap();
     let entries = manifest["entries"].as_array().unwrap();
     let named: Vec<String> =
         entries.iter().map(|entry| entry["url"].as_str().unwrap().to_owned()).collect();
     let expected: Vec<String> =
-        plays.iter().map(|(key, _)| format!("s3://{STAGE}/{key}")).collect();
+        events.iter().map(|(key, _)| format!("s3://{STAGE}/{key}")).collect();
     assert_eq!(named, expected);
     assert!(entries.iter().all(|entry| entry["mandatory"] == true));
     let (direct, expected) = load(directory.path(), |_| {}).await;
@@ -249,8 +252,15 @@ async fn files_are_as_many_as_slices_and_each_is_named_once() {
     similar_asserts::assert_eq!(tables(warehouse.database()).await, tables(&direct).await);
 
     // Files that were kept are nobody's to remove, those of a dead load are.
-    let place =
-        plays[0].0.split("/songplays/").next().unwrap().rsplit_once('/').unwrap().0.to_owned();
+    let place = events[0]
+        .0
+        .split("/staging_events/")
+        .next()
+        .unwrap()
+        .rsplit_once('/')
+        .unwrap()
+        .0
+        .to_owned();
     warehouse.s3.put(STAGE, format!("{place}/0123456789abcdef/users/0001.csv.zst"), "left");
     config.stage.as_mut().unwrap().keep = false;
     sparkload::load(&config).await.unwrap();

@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use sparkload::{Config, CopyAccess, ErrorKind, Target};
+use sparkload::{Config, CopyAccess, ErrorKind, Table, Target};
 
 use crate::cli::{self, Printed};
+use crate::directory::{Directory, play, song};
 use crate::redshift::{hasty, source, told};
 use crate::support::postgres;
 use crate::support::s3::{ACCESS_KEY, Fault, Operation, SECRET_KEY, When};
+use crate::tables::load;
 use crate::warehouse::{STAGE, Warehouse};
 use crate::{books, tables};
+
+/// The size of the parts of a staged file.
+const PART: usize = 5 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_redshift_may_not_read_is_told_once_and_what_passes_is_tried_again() {
@@ -148,4 +153,82 @@ fn temporary_keys_are_sent_along_with_their_token() {
     let copies: Vec<_> = statements.iter().filter(|it| it.starts_with("COPY ")).collect();
     assert!(!copies.is_empty());
     assert!(copies.iter().all(|copy| copy.contains(&format!(";token={TOKEN}'"))), "{copies:?}");
+}
+
+/// Plays of which compression takes a quarter: 12 MB of staged events, and 6 MB of plays.
+fn bulky() -> Directory {
+    let mut source = Directory::new();
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut text = || -> String { (0..1000).map(|_| random.alphanumeric()).collect() };
+    let plays = (0..4000).map(|number| {
+        let mut play = play(number, number, &text());
+        for column in ["artist", "location", "userAgent"] {
+            play[column] = text().into();
+        }
+        play
+    });
+    source.put("log_data/1.json", &plays.collect::<Vec<_>>());
+    source.put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    source
+}
+
+/// The sizes of the staged files of a table.
+fn sizes(warehouse: &Warehouse, table: Table) -> Vec<usize> {
+    let staged = warehouse.s3.objects(STAGE);
+    let of_table = staged.iter().filter(|(key, _)| key.contains(&format!("/{table}/")));
+    of_table.map(|(_, bytes)| bytes.len()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_several_parts_is_whole_though_parts_fail() {
+    let source = bulky();
+    let warehouse = Warehouse::start();
+    warehouse.redshift.set_slices(1);
+    let mut config = hasty(warehouse.config(source.path()));
+    config.stage.as_mut().unwrap().keep = true;
+    let faults = [
+        ("partNumber=1", 2, Fault::Refuse(500, "InternalError")),
+        ("partNumber=2", 2, Fault::Refuse(503, "SlowDown")),
+        ("partNumber=3", 1, Fault::Reset),
+    ];
+    let faults = faults.map(|(part, times, fault)| {
+        warehouse.s3.inject(When::each(Operation::PutObject, part).times(times), fault)
+    });
+    sparkload::load(&config).await.unwrap();
+    let [events, plays] =
+        [Table::StagingEvents, Table::Songplays].map(|table| sizes(&warehouse, table));
+    let parts = |sizes: &[usize]| sizes.iter().map(|size| size.div_ceil(PART)).collect::<Vec<_>>();
+    assert_eq!((parts(&events), parts(&plays)), (vec![3], vec![2]), "{events:?} {plays:?}");
+    // Of both files the first two parts, of one the third.
+    assert_eq!(faults.map(|it| it.count()), [4, 4, 1]);
+    assert_eq!(warehouse.s3.open_uploads(STAGE), 0);
+    let (expected, _) = load(source.path(), |_| {}).await;
+    let found = tables::tables(warehouse.database()).await;
+    for (found, expected) in found.into_iter().zip(tables::tables(&expected).await) {
+        assert!(found == expected, "{} differs", found.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_slice_has_a_file_of_one_size_as_far_as_memory_goes() {
+    let source = bulky();
+    let warehouse = Warehouse::start();
+    for (slices, memory, files) in [(4, 128 << 20, 4), (3, 128 << 20, 3), (4, 16 << 20, 1)] {
+        warehouse.redshift.set_slices(slices);
+        let mut config = Config { memory, full_refresh: true, ..warehouse.config(source.path()) };
+        config.block_bytes = 256 << 10;
+        config.stage.as_mut().unwrap().keep = true;
+        sparkload::load(&config).await.unwrap();
+        for table in [Table::StagingEvents, Table::Songplays] {
+            let sizes = sizes(&warehouse, table);
+            let case = format!("{table}, {slices} slices: {sizes:?}");
+            assert_eq!(sizes.len(), files, "{case}");
+            let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+            assert!(*least >= 1 << 20 && most - least <= 1 << 20, "{case}");
+        }
+        assert_eq!(sizes(&warehouse, Table::Songs).len(), 1, "a small table has one file");
+        for key in warehouse.staged() {
+            warehouse.s3.remove(STAGE, &key);
+        }
+    }
 }

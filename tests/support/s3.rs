@@ -174,6 +174,14 @@ impl S3 {
         objects.map(|(key, object)| (key.clone(), object.bytes.clone())).collect()
     }
 
+    /// How many bytes have come into a bucket and are there, in objects or in parts of them.
+    pub fn bytes(&self, bucket: &str) -> usize {
+        let buckets = self.state.buckets.read().unwrap();
+        let Some(bucket) = buckets.get(bucket) else { return 0 };
+        let parts = bucket.uploads.values().flat_map(|upload| upload.parts.values());
+        bucket.objects.values().chain(parts).map(|it| it.bytes.len()).sum()
+    }
+
     /// How many uploads were begun in a bucket and neither completed nor aborted.
     pub fn open_uploads(&self, bucket: &str) -> usize {
         self.state.buckets.read().unwrap().get(bucket).map_or(0, |it| it.uploads.len())

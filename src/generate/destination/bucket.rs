@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::FOLDERS;
 use crate::error::Result;
@@ -13,6 +14,8 @@ use crate::source::{Bucket, ObjectWriter, Purpose, Reach, S3Options};
 const REQUESTS: usize = 32;
 /// The size of an object's parts. S3 takes 10,000 of them, of 5 MiB or more.
 const PART_BYTES: usize = 16 << 20;
+/// Parts of an object that are out at once: one connection is slower than a network.
+const PARTS: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Destination {
@@ -58,6 +61,7 @@ impl Destination {
     }
 
     pub fn begin(&self, key: &str) -> ObjectWriter {
-        ObjectWriter::new(self.bucket.clone(), format!("{}{key}", self.base), PART_BYTES)
+        let (key, turns) = (format!("{}{key}", self.base), Arc::new(Semaphore::new(PARTS)));
+        ObjectWriter::new(self.bucket.clone(), key, PART_BYTES, turns)
     }
 }

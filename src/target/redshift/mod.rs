@@ -4,8 +4,12 @@
 //! everything is read, it fills the tables and commits: lock and load end together. Where it breaks, it is begun
 //! again, and finds in the ledger whether the one before was committed; waiting for the lock, it has waited for that.
 
+#[cfg(feature = "s3")]
+mod files;
 mod lock;
 mod publish;
+#[cfg(feature = "s3")]
+mod room;
 mod shape;
 mod sql;
 #[cfg(feature = "s3")]

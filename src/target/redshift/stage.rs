@@ -3,26 +3,22 @@
 //! A load has a folder of its own there, beside those of other loads into the same schema. The lock keeps these out, so
 //! that whatever folder is there when a load begins was left by a dead one, unless it was to be kept.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
 
-use compression_codecs::ZstdEncoder;
 use futures::future::try_join_all;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
+use super::files::Files;
 use super::sql::{self, literal};
 use super::waiting::columns;
 use crate::config::Config;
-use crate::encode::{NullMark, Rows};
+use crate::encode::NullMark;
 use crate::error::{Error, Remedy, Result};
-use crate::packing::{finish, pack_into};
 use crate::report::{Progress, RowCounts};
-use crate::source::{Bucket, Location, ObjectWriter, Purpose, Reach, joined};
+use crate::source::{Bucket, Location, Purpose, Reach};
 use crate::table::Table;
 use crate::target::load::Part;
 use crate::target::{CopyAccess, S3Stage};
@@ -41,13 +37,8 @@ pub(super) struct Stage {
     keep: bool,
     /// How many files are written at once.
     writers: usize,
-    /// How many files of a table may be open: each holds a part in memory.
-    most_open: usize,
-    /// How many files of a table there should be: one for each slice, as far as memory allows.
-    lanes: AtomicUsize,
-    tables: Mutex<BTreeMap<Table, Files>>,
-    /// Told whenever a file can be written to again.
-    given_back: Notify,
+    /// What the files may hold until they are sent.
+    memory: usize,
 }
 
 /// Where a load's files lie.
@@ -56,36 +47,9 @@ struct Folder {
     place: String,
     /// What the keys of this one begin with.
     own: String,
+    files: Files,
 }
 
-/// The files of one table.
-#[derive(Default)]
-struct Files {
-    /// How many were ever begun.
-    begun: u32,
-    /// How many are not full yet.
-    open: usize,
-    /// How many of these have [`SMALL`] or more.
-    large: usize,
-    /// Of the open ones, those that nobody writes to now.
-    idle: Vec<File>,
-    /// The keys of those that are complete.
-    done: Vec<String>,
-    rows: u64,
-}
-
-struct File {
-    object: ObjectWriter,
-    encoder: ZstdEncoder,
-    bytes: usize,
-}
-
-/// The least that S3 takes as a part of an object.
-const PART_BYTES: usize = 5 << 20;
-/// Redshift's guide wants files of 1 MB to 1 GB: below the first no other one is begun, far below the second a file is
-/// full, so that those of a table stay of one size.
-const SMALL: usize = 1 << 20;
-const FULL: usize = 256 << 20;
 /// Taken for the number of slices where the server does not tell, as Redshift Serverless doesn't.
 const USUAL_SLICES: usize = 4;
 /// How many files are written at once, unless told.
@@ -122,13 +86,10 @@ impl Stage {
             prefix,
             name: format!("{:016x}", fastrand::u64(..)),
             folder: OnceLock::new(),
+            memory: config.staging_memory(),
             access,
             keep,
             writers,
-            most_open: (config.memory / 4 / PART_BYTES).max(1),
-            lanes: AtomicUsize::new(1),
-            tables: Mutex::default(),
-            given_back: Notify::new(),
         })
     }
 
@@ -141,7 +102,9 @@ impl Stage {
         let database = [database(0), database(1)].map(Option::unwrap_or_default).join("-");
         let place = format!("{}{}/", self.prefix, folder_name(&database, schema));
         let own = format!("{place}{}/", self.name);
-        self.remove_leftovers(self.folder.get_or_init(|| Folder { place, own })).await?;
+        let files = Files::new(self.bucket.clone(), own.clone(), self.memory);
+        let folder = self.folder.get_or_init(|| Folder { place, own, files });
+        self.remove_leftovers(folder).await?;
         let slices = sql::numbers(client, "can't count slices", "SELECT count(*) FROM stv_slices");
         let slices = match slices.await {
             Ok([slices]) if slices > 0 => slices as usize,
@@ -151,7 +114,7 @@ impl Stage {
                 USUAL_SLICES
             }
         };
-        self.lanes.store(lanes(slices, self.most_open), Ordering::Relaxed);
+        folder.files.share_out(slices);
         Ok(())
     }
 
@@ -179,10 +142,6 @@ impl Stage {
         self.folder.get().expect("a load begins before it stages")
     }
 
-    fn tables(&self) -> MutexGuard<'_, BTreeMap<Table, Files>> {
-        self.tables.lock().expect("nothing panics while it holds the lock")
-    }
-
     /// Writes all of `parts` into files, until no more can come; returns how many rows went where.
     pub async fn write(
         &self,
@@ -193,7 +152,7 @@ impl Stage {
             let mut written = RowCounts::default();
             while let Ok(Part { rows, reserved: _reserved }) = parts.recv().await {
                 let (table, count) = (rows.table, rows.count);
-                self.add(rows).await?;
+                self.folder().files.add(rows).await?;
                 progress.add_rows(table, count);
                 written.add(table, count);
             }
@@ -203,89 +162,12 @@ impl Stage {
         Ok(try_join_all(writers).await?.into_iter().fold(RowCounts::default(), RowCounts::plus))
     }
 
-    async fn add(&self, rows: Rows) -> Result<()> {
-        let Rows { table, bytes, count, .. } = rows;
-        let mut file = self.take(table).await;
-        let packing = spawn_blocking(move || {
-            let packed = pack_into(&mut file.encoder, &bytes);
-            (file, packed)
-        });
-        let (mut file, packed) = joined(packing.await)?;
-        let was_small = file.bytes < SMALL;
-        file.bytes += packed.len();
-        file.object.write(&packed).await?;
-        let grown = was_small && file.bytes >= SMALL;
-        let (idle, done) = match file.bytes < FULL {
-            true => (Some(file), None),
-            false => (None, Some(file.finish().await?)),
-        };
-        let mut tables = self.tables();
-        let files = tables.entry(table).or_default();
-        files.rows += count;
-        files.large += usize::from(grown);
-        files.idle.extend(idle);
-        if let Some(key) = done {
-            files.done.push(key);
-            files.open -= 1;
-            files.large -= 1;
-        }
-        drop(tables);
-        self.given_back.notify_waiters();
-        Ok(())
-    }
-
-    /// The file that the next rows of `table` go into, as soon as there is one that nobody writes to.
-    async fn take(&self, table: Table) -> File {
-        loop {
-            let given_back = self.given_back.notified();
-            if let Some(file) = self.try_take(table) {
-                return file;
-            }
-            given_back.await;
-        }
-    }
-
-    /// Another file where all of the table's have some size, or else the smallest one.
-    fn try_take(&self, table: Table) -> Option<File> {
-        let lanes = self.lanes.load(Ordering::Relaxed);
-        let mut tables = self.tables();
-        let files = tables.entry(table).or_default();
-        if files.open < lanes && files.open == files.large {
-            files.begun += 1;
-            files.open += 1;
-            let key = format!("{}{table}/{:04}.csv.zst", self.folder().own, files.begun);
-            let object = ObjectWriter::new(self.bucket.clone(), key, PART_BYTES);
-            return Some(File { object, encoder: ZstdEncoder::new(LEVEL), bytes: 0 });
-        }
-        let smallest = (0..files.idle.len()).min_by_key(|&at| files.idle[at].bytes)?;
-        Some(files.idle.swap_remove(smallest))
-    }
-
     /// Completes all files, and lists those of each table in a manifest.
     pub async fn seal(&self) -> Result<()> {
-        let open: Vec<(Table, File)> = {
-            let mut tables = self.tables();
-            let idle = |(table, files): (&Table, &mut Files)| {
-                let table = *table;
-                files.idle.drain(..).map(move |file| (table, file)).collect::<Vec<_>>()
-            };
-            tables.iter_mut().flat_map(idle).collect()
-        };
-        let finish = open.into_iter().map(async |(table, file)| {
-            let key = file.finish().await?;
-            self.tables().entry(table).or_default().done.push(key);
-            Ok::<_, Error>(())
+        let files = self.folder().files.complete_all().await?;
+        let put = files.into_iter().map(async |(table, keys)| {
+            self.bucket.put(&self.manifest(table), self.manifest_of(&keys).into()).await
         });
-        try_join_all(finish).await?;
-        let manifests: Vec<(String, String)> = self
-            .tables()
-            .iter_mut()
-            .map(|(table, files)| {
-                files.done.sort_unstable();
-                (self.manifest(*table), self.manifest_of(&files.done))
-            })
-            .collect();
-        let put = manifests.iter().map(|(key, text)| self.bucket.put(key, text.clone().into()));
         try_join_all(put).await.map(drop)
     }
 
@@ -300,7 +182,7 @@ impl Stage {
 
     /// How many rows of `table` are staged.
     pub fn rows(&self, table: Table) -> u64 {
-        self.tables().get(&table).map_or(0, |files| files.rows)
+        self.folder().files.rows(table)
     }
 
     /// Copies the staged rows of `table` into the table `into`, which has the same columns.
@@ -394,8 +276,8 @@ impl Stage {
     /// Removes the files, and lets go of those that are not complete, also of those that were written to when the load
     /// was stopped.
     pub async fn clear(&self) -> Result<()> {
-        self.tables().clear();
-        let Some(Folder { own, .. }) = self.folder.get() else { return Ok(()) };
+        let Some(Folder { own, files, .. }) = self.folder.get() else { return Ok(()) };
+        files.clear();
         self.bucket.abort_uploads(own).await?;
         self.bucket.remove(&self.keys(own).await?).await
     }
@@ -411,13 +293,14 @@ impl Stage {
     ///
     /// They are not: the load is to start over.
     pub async fn require_kept(&self) -> Result<()> {
-        let there: BTreeSet<String> = self.keys(&self.folder().own).await?.into_iter().collect();
-        let is_kept = |(table, files): (&Table, &Files)| {
-            files.begun as usize == files.done.len()
-                && files.done.iter().all(|key| there.contains(key))
-                && there.contains(&self.manifest(*table))
-        };
-        if self.tables().iter().all(is_kept) {
+        let Folder { own, files, .. } = self.folder();
+        let there: BTreeSet<String> = self.keys(own).await?.into_iter().collect();
+        let staged = Table::ALL.into_iter().filter(|table| files.rows(*table) > 0);
+        let manifests = staged.map(|table| self.manifest(table));
+        if files
+            .keys()
+            .is_some_and(|keys| keys.into_iter().chain(manifests).all(|key| there.contains(&key)))
+        {
             return Ok(());
         }
         Err(Error::target("the staged files of this load are gone")
@@ -425,26 +308,6 @@ impl Stage {
             .with_help("run the load again")
             .with_remedy(Remedy::StartOver))
     }
-}
-
-/// What a level more saves is less than it costs: the network between S3 and Redshift is fast.
-const LEVEL: i32 = 1;
-
-impl File {
-    /// Completes the file; returns its key.
-    async fn finish(mut self) -> Result<String> {
-        let end = finish(&mut self.encoder);
-        self.object.write(&end).await?;
-        let key = self.object.key().to_owned();
-        self.object.finish().await?;
-        Ok(key)
-    }
-}
-
-/// How many files of a table are filled at once: one for each slice, or a number that divides theirs where that is too
-/// many.
-fn lanes(slices: usize, most: usize) -> usize {
-    (1..=slices.min(most)).rev().find(|lanes| slices.is_multiple_of(*lanes)).unwrap_or(1)
 }
 
 /// A folder for what is loaded into `schema` of `database`: one can read whose it is, and no two share one.
@@ -458,15 +321,6 @@ fn folder_name(database: &str, schema: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_are_as_many_as_slices_or_divide_them() {
-        for (slices, most, expected) in
-            [(1, 6, 1), (4, 6, 4), (6, 6, 6), (8, 6, 4), (7, 6, 1), (64, 12, 8)]
-        {
-            assert_eq!(lanes(slices, most), expected, "{slices} slices, at most {most}");
-        }
-    }
 
     #[test]
     fn a_folder_s_name_tells_whose_it_is_and_differs_from_all_others() {
