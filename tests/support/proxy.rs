@@ -1,4 +1,4 @@
-//! A bad line to a PostgreSQL server: a TCP proxy that cuts connections where a test wants it.
+//! A bad line to a server: a TCP proxy that cuts connections where a test wants it.
 
 #![allow(dead_code, reason = "each test uses its own part of this")]
 
@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::postgres::{Database, USER};
+#[cfg(feature = "s3")]
+use super::redshift::Redshift;
 
 /// Where a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +49,7 @@ pub struct Cut {
 
 /// A running proxy; dropped, it closes everything.
 pub struct Proxy {
-    port: u16,
-    dbname: String,
+    url: String,
     shared: Arc<Mutex<Shared>>,
     accept: JoinHandle<()>,
 }
@@ -63,7 +64,7 @@ struct Shared {
     /// Bytes to and from the server, by connection.
     traffic: Vec<(usize, usize)>,
     /// The server's ends of half-open connections.
-    held: Vec<UnixStream>,
+    held: Vec<Box<dyn Line>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -72,16 +73,29 @@ impl Proxy {
     pub async fn to(database: &Database) -> Proxy {
         let server = database.server();
         let socket = server.socket_folder().join(format!(".s.PGSQL.{}", server.port()));
+        let url = |port| format!("postgres://{USER}@127.0.0.1:{port}/{}", database.name());
+        Proxy::start(Server::Socket(socket), url).await
+    }
+
+    /// A proxy to a warehouse, which asks for a password.
+    #[cfg(feature = "s3")]
+    pub async fn to_redshift(redshift: &Redshift) -> Proxy {
+        let there = format!(":{}/", redshift.port());
+        let url = |port| redshift.url().replace(&there, &format!(":{port}/"));
+        Proxy::start(Server::Port(redshift.port()), url).await
+    }
+
+    async fn start(server: Server, url: impl Fn(u16) -> String) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let shared = Arc::<Mutex<Shared>>::default();
-        let accept = tokio::spawn(accept(listener, socket, shared.clone()));
-        Proxy { port, dbname: database.name().to_owned(), shared, accept }
+        let accept = tokio::spawn(accept(listener, server, shared.clone()));
+        Proxy { url: url(port), shared, accept }
     }
 
     /// A URL that leads through the proxy.
     pub fn url(&self) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{}", self.port, self.dbname)
+        self.url.clone()
     }
 
     /// From now on makes these cuts, each once, and counts connections, commits and bytes anew.
@@ -118,7 +132,27 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Mutex<Shared>>) {
+/// Where the server listens.
+enum Server {
+    Socket(PathBuf),
+    Port(u16),
+}
+
+impl Server {
+    async fn connect(&self) -> io::Result<Box<dyn Line>> {
+        Ok(match self {
+            Server::Socket(path) => Box::new(UnixStream::connect(path).await?),
+            Server::Port(port) => Box::new(TcpStream::connect(("127.0.0.1", *port)).await?),
+        })
+    }
+}
+
+/// A connection to a server.
+trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
+
+async fn accept(listener: TcpListener, server: Server, shared: Arc<Mutex<Shared>>) {
     while let Ok((client, _)) = listener.accept().await {
         let number = {
             let mut shared = shared.lock().unwrap();
@@ -126,7 +160,7 @@ async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Mutex<Shared
             shared.traffic.len() - 1
         };
         // A server that is down refuses: so does the proxy, by closing.
-        let Ok(server) = UnixStream::connect(&socket).await else { continue };
+        let Ok(server) = server.connect().await else { continue };
         let task = tokio::spawn(serve(number, client, server, shared.clone()));
         shared.lock().unwrap().tasks.push(task);
     }
@@ -136,7 +170,7 @@ async fn accept(listener: TcpListener, socket: PathBuf, shared: Arc<Mutex<Shared
 async fn serve(
     number: usize,
     mut client: TcpStream,
-    mut server: UnixStream,
+    mut server: Box<dyn Line>,
     shared: Arc<Mutex<Shared>>,
 ) {
     let _ = client.set_nodelay(true);
