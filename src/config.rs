@@ -11,7 +11,7 @@ use crate::report::Progress;
 use crate::retry::Retry;
 use crate::source::Source;
 use crate::star::Matching;
-use crate::target::{S3Stage, Target};
+use crate::target::{CopyAccess, S3Stage, Server, Target};
 
 /// Everything [`load`](crate::load) needs to know; nothing is read from the environment.
 #[derive(Debug, Clone)]
@@ -103,13 +103,16 @@ impl Config {
         if !(1..=MAX_BLOCK_BYTES).contains(&self.format.max_record_bytes) {
             return wrong("a record may have between 1 byte and 256 MiB");
         }
-        if self.stage.is_some() {
-            let is_postgres = match &self.target {
-                Target::Embedded(_) => true,
-                Target::Postgres(server) => server.dialect() == Some(Dialect::Postgres),
-            };
-            if is_postgres {
-                return Err(self.stage_is_idle());
+        if let Some(S3Stage { access, .. }) = &self.stage {
+            match &self.target {
+                Target::Embedded(_) => return Err(self.stage_is_idle()),
+                Target::Postgres(server) if server.dialect() == Some(Dialect::Postgres) => {
+                    return Err(self.stage_is_idle());
+                }
+                Target::Postgres(server) if *access == CopyAccess::Keys && !server.is_private() => {
+                    return Err(overheard(server));
+                }
+                Target::Postgres(_) => {}
             }
         }
         let fits = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
@@ -136,4 +139,13 @@ impl Config {
         let what = format!("a stage is for Redshift, and {} is PostgreSQL", self.target);
         Error::config(what).with_help("leave --stage out, or name a Redshift with --target")
     }
+}
+
+/// The error of keys that would go to `server` for all to see.
+fn overheard(server: &Server) -> Error {
+    let what =
+        format!("the keys of the stage would go to {server} over a line that may not be encrypted");
+    Error::config(what).with_help(
+        "name a role with --iam-role, so that none are sent, or add sslmode=verify-full to the target",
+    )
 }

@@ -47,10 +47,6 @@ impl RowWriter for Writer<'_> {
         self.bytes.extend_from_slice(value.as_bytes());
         self.columns += 1;
     }
-
-    fn excerpt(&mut self, value: Option<&str>) {
-        self.text(value);
-    }
 }
 
 impl Writer<'_> {

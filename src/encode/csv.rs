@@ -34,12 +34,6 @@ impl fmt::Display for NullMark {
     }
 }
 
-/// As much of a text as the widest column of Redshift's holds.
-pub(super) fn excerpt(text: &str) -> &str {
-    const WIDEST: usize = 65_535;
-    &text[..text.floor_char_boundary(WIDEST)]
-}
-
 /// Adds a row.
 pub(super) fn push<R: Row>(bytes: &mut Vec<u8>, row: &R, null: NullMark) {
     let mut writer = Writer { bytes, null, columns: 0 };
@@ -94,10 +88,6 @@ impl RowWriter for Writer<'_> {
         }
         self.bytes.extend_from_slice(rest);
         self.bytes.push(b'"');
-    }
-
-    fn excerpt(&mut self, value: Option<&str>) {
-        self.text(value.map(excerpt));
     }
 }
 

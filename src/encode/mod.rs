@@ -83,7 +83,4 @@ pub(crate) trait RowWriter {
     fn timestamp(&mut self, value: Moment);
 
     fn text(&mut self, value: Option<&str>);
-
-    /// Text whose beginning will do where the column is too narrow for all of it.
-    fn excerpt(&mut self, value: Option<&str>);
 }

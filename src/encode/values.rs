@@ -3,7 +3,7 @@
 //! A row is a line, whatever its texts hold, so that lines can be put into as many statements as it takes.
 
 use super::RowWriter;
-use super::csv::{excerpt, write};
+use super::csv::write;
 use crate::table::Row;
 use crate::table::time::Moment;
 
@@ -61,10 +61,6 @@ impl RowWriter for Writer<'_> {
             }
         }
         self.bytes.push(b'\'');
-    }
-
-    fn excerpt(&mut self, value: Option<&str>) {
-        self.text(value.map(excerpt));
     }
 }
 

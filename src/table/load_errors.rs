@@ -53,7 +53,7 @@ impl Row for LoadError<'_> {
         row.bigint(Some(*byte_offset as i64));
         row.text(column.as_ref().map(|column| column.name));
         row.text(column.as_ref().map(|column| column.kind));
-        row.excerpt(value.as_deref());
+        row.text(value.as_deref());
         row.text(Some(&Reject::excerpt(record)));
         row.text(Some(reason));
     }

@@ -48,15 +48,16 @@ pub(crate) enum Discarded {
 
 /// How long it may take to clear away after a load that failed or was interrupted; who interrupts a program expects
 /// it to be gone in two seconds.
-const GOODBYE: Duration = Duration::from_millis(1200);
+pub(super) const GOODBYE: Duration = Duration::from_millis(1200);
 
 impl Discarded {
-    /// What `let_go` makes of a load, or what is to be thought of one that can't be let go of in time.
-    pub(super) async fn in_time(
+    /// What `let_go` makes of a load, or what is to be thought of one that can't be let go of in this `time`.
+    pub(super) async fn within(
+        time: Duration,
         was_publishing: bool,
         let_go: impl Future<Output = Result<Self>>,
     ) -> Self {
-        match timeout(GOODBYE, let_go).await {
+        match timeout(time, let_go).await {
             Ok(Ok(discarded)) => return discarded,
             Ok(Err(error)) => tracing::debug!(%error, "can't clear away after a load"),
             Err(_) => tracing::debug!("it takes too long to clear away after a load"),
@@ -191,7 +192,7 @@ impl Load {
     pub async fn give_up(self, remedy: Remedy) -> Discarded {
         match self {
             Self::Postgres(load) => load.give_up(remedy).await,
-            Self::Redshift(load) => load.discard().await,
+            Self::Redshift(load) => load.give_up().await,
             Self::Nowhere { .. } => Discarded::Cleared,
         }
     }

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::{fmt, io};
 
 use tokio_postgres::GenericClient;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 pub use create::{Existing, create};
 pub(crate) use database::Database;
@@ -138,7 +138,8 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
     }
     let error = error.because(message);
     let of_s3 = || s3_reply::help(reply.message()).or_else(|| s3_reply::help(reply.detail()?));
-    match help(reply.code().code()).or_else(of_s3) {
+    let code = if is_conflict(reply) { CONFLICT } else { reply.code().code() };
+    match help(code).or_else(of_s3) {
         Some(help) => error.with_help(help),
         None => error,
     }
@@ -162,11 +163,11 @@ fn help(code: &str) -> Option<&'static str> {
         "25006" => "this server takes no writes: point the target at the primary",
         "57014" => {
             "if nobody cancelled it, raise statement_timeout for this role \
-             (ALTER ROLE … SET statement_timeout = 0), and run the load again"
+             (ALTER ROLE … SET statement_timeout = 0), or on Redshift the limit of its queue, and run the load again"
         }
         "55P03" => "end what locks the tables, or raise lock_timeout, and run the load again",
         "57P01" | "57P02" | "57P03" => "the server went down: run the load again when it is up",
-        "40001" | "40P01" => "end what else writes to the tables, and run the load again",
+        CONFLICT | "40P01" => "end what else writes to the tables, and run the load again",
         _ => return None,
     })
 }
@@ -180,22 +181,27 @@ pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
                 || code.starts_with("08")
                 || matches!(
                     code,
-                    "40001" | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05"
+                    CONFLICT | "40P01" | "53300" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05"
                 )
         }
         None => cause.is_closed() || is_broken_line(cause),
     }
 }
 
-/// Whether transactions of Redshift's got into each other's way, or S3 was too busy for its COPY: neither has an SQLSTATE
-/// of its own.
+/// What PostgreSQL says of transactions that got into each other's way.
+const CONFLICT: &str = "40001";
+
+/// Whether Redshift says the same, which has no SQLSTATE for it.
+fn is_conflict(reply: &DbError) -> bool {
+    reply.message().trim().starts_with("1023")
+        || reply.detail().is_some_and(|detail| detail.contains("Serializable isolation violation"))
+}
+
+/// Whether transactions of Redshift's got into each other's way, or S3 was too busy for its COPY.
 fn is_passing_for_redshift(cause: &tokio_postgres::Error) -> bool {
     cause.as_db_error().is_some_and(|reply| {
-        let detail = reply.detail().unwrap_or_default();
-        let both = [reply.message(), detail];
-        both.into_iter().any(s3_reply::is_passing)
-            || reply.message().trim().starts_with("1023")
-            || detail.contains("Serializable isolation violation")
+        let both = [reply.message(), reply.detail().unwrap_or_default()];
+        both.into_iter().any(s3_reply::is_passing) || is_conflict(reply)
     })
 }
 

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use tokio_postgres::Client;
 
 use super::leftover::{self, Keep};
-use super::load::{Discarded, Part};
+use super::load::{Discarded, GOODBYE, Part};
 use super::merge::{Rebuild, Rules};
 use super::publish::{self, INDEXES, Publication};
 use super::session::{Link, Session, Work, end_processes};
@@ -280,7 +280,8 @@ impl PostgresLoad {
     }
 
     async fn let_go_in_time(self, rest: Rest) -> Discarded {
-        Discarded::in_time(self.publishing.get().is_some(), Box::pin(self.let_go(rest))).await
+        let was_publishing = self.publishing.get().is_some();
+        Discarded::within(GOODBYE, was_publishing, Box::pin(self.let_go(rest))).await
     }
 
     async fn let_go(self, rest: Rest) -> Result<Discarded> {

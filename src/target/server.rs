@@ -193,6 +193,19 @@ impl Server {
     pub(crate) fn dialect(&self) -> Option<Dialect> {
         self.dialect
     }
+
+    /// Whether nobody between can read what is sent: it is encrypted, or stays on this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        let is_here = |address: &Address| match address {
+            Address::Socket(..) => true,
+            Address::Tcp(_, Some(address), _) => address.is_loopback(),
+            Address::Tcp(host, None, _) => {
+                host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback())
+            }
+        };
+        matches!(self.sslmode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
+            || self.addresses.iter().all(is_here)
+    }
 }
 
 /// Pairs up the lists of hosts, addresses and ports.

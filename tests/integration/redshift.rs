@@ -282,6 +282,16 @@ async fn roles_and_keys_open_the_stage_and_no_secret_is_told() {
         config.stage.as_mut().unwrap().access = access;
         sparkload::load(&config).await.unwrap();
     }
+    // Keys would be sent, and this address could be anywhere.
+    let keys = Config { stage: Some(warehouse.stage()), ..config.clone() };
+    let url = warehouse.redshift.url().replace("127.0.0.1", "0.0.0.0");
+    for mode in ["disable", "prefer"] {
+        let target = target(&url.replace("sslmode=disable", &format!("sslmode={mode}")));
+        let error = sparkload::load(&Config { target, ..keys.clone() }).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.help().unwrap().contains("--iam-role"), "{error}: {:?}", error.help());
+    }
+    sparkload::load(&Config { target: target(&url), ..config.clone() }).await.unwrap();
     assert!(
         warehouse.redshift.statements().iter().all(|statement| !statement.contains(SECRET_KEY))
     );

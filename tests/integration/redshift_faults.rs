@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use crate::place::Place;
-use crate::sequences::{patiently, quiet};
+use crate::sequences::quiet;
 use crate::support::postgres::{Postgres, Stop};
 use crate::support::proxy::{At, Cut, How, Proxy};
 use crate::support::redshift::Fault;
@@ -85,9 +85,9 @@ async fn a_connection_may_be_cut_anywhere() {
     assert!(cuts >= 30, "{cuts} cuts were made");
 }
 
-/// The server goes on with a transaction whose client is gone, and keeps its lock.
+/// The server goes on with a transaction whose client is gone, and would keep its lock.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_the_server_does_not_know_to_be_lost_ends_the_load() {
+async fn a_session_that_the_server_does_not_know_to_be_lost_is_ended() {
     let mut scene = Scene::new(40, Warehouse::start()).await;
     let proxy = Proxy::to_redshift(&scene.warehouse.redshift).await;
     proxy.cut(&[]);
@@ -97,15 +97,8 @@ async fn a_session_that_the_server_does_not_know_to_be_lost_ends_the_load() {
     scene.turn();
     let half = Cut { connection: Some(0), at: At::Sent(sent / 2), how: How::HalfOpen };
     proxy.cut(&[half]);
-    let error = sparkload::load(&scene.config(&proxy.url())).await.unwrap_err();
-    assert!(told(&error).starts_with("another load works on the schema public: "), "{error}");
-    scene.turn();
+    sparkload::load(&scene.config(&proxy.url())).await.unwrap();
     scene.hold("half open").await;
-    // It is told in the end.
-    proxy.cut(&[]);
-    scene.turn();
-    patiently(&scene.config(&proxy.url())).await.unwrap();
-    scene.hold("the next load").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -174,7 +174,7 @@ CREATE TABLE IF NOT EXISTS load_errors (
     byte_offset BIGINT NOT NULL ENCODE AZ64, -- in the decompressed object
     column_name VARCHAR(64) ENCODE ZSTD, -- NULL where the whole record is at fault
     column_type VARCHAR(64) ENCODE ZSTD,
-    raw_value VARCHAR(65535) ENCODE ZSTD, -- its first 65,535 bytes
+    raw_value VARCHAR(65535) ENCODE ZSTD, -- its first 1,024 bytes
     raw_record VARCHAR(65535) NOT NULL ENCODE ZSTD, -- its first 1,024 bytes
     reason VARCHAR(65535) NOT NULL ENCODE ZSTD
 )

@@ -1,6 +1,7 @@
 //! The lock of a load: that of a table, held by a transaction, and gone with it.
 
 use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -13,15 +14,23 @@ use crate::error::{Error, Result};
 use crate::target::lock::Patience;
 use crate::target::{Database, failed};
 
+/// The lock of a schema, as a load knows it.
+#[derive(Default)]
+pub(super) struct Lock {
+    /// The server's processes that this load has had hold it, or wait for it, and has not seen let go of it.
+    processes: Mutex<Vec<u64>>,
+}
+
 /// A session whose open transaction holds the lock.
 pub(super) struct Held {
     pub client: Client,
-    /// The server's process behind it.
     process: u64,
 }
 
 /// How long a lock that is held is waited for at a time.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long it takes at most until the server says that it can't be had.
+const ANSWER: Duration = Duration::from_secs(10);
 /// How long a session may take to say that its transaction is undone.
 const ROLL_BACK: Duration = Duration::from_millis(300);
 /// How often something is said in a session that has nothing to do: long silence is taken for its end.
@@ -37,65 +46,111 @@ impl Held {
     pub async fn keep_alive(&self) -> Infallible {
         loop {
             sleep(PULSE).await;
-            let _ = self.client.batch_execute(WITHOUT_LIMIT).await;
-        }
-    }
-
-    /// Gives up the lock and what the transaction has done. A session that does not hear, for it is at work or behind a
-    /// broken line, is ended by another one.
-    pub async fn release(self, database: &Database) {
-        let Self { client, process } = self;
-        if matches!(timeout(ROLL_BACK, client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
-            return;
-        }
-        drop(client);
-        let end = format!("SELECT pg_terminate_backend({process})");
-        let ended = match database.connect().await {
-            Ok(other) => sql::run(&other, "can't end the session that holds the lock", &end).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, process, "the server has to notice by itself");
+            let _ = without_limit(&self.client).await;
         }
     }
 }
 
-const WITHOUT_LIMIT: &str = "SET statement_timeout TO 0";
+/// Lets statements take their time, which is limited when the lock is taken. A transaction that is undone takes this with
+/// it.
+pub(super) async fn without_limit(client: &Client) -> Result<()> {
+    sql::run(client, "can't lift the limit of statements", "SET statement_timeout TO 0").await
+}
 
-/// Locks `schema`.
-///
-/// # Errors
-///
-/// There is no such schema, or another load works on it and does not end in time.
-pub(super) async fn take(
-    database: &Database,
-    schema: &str,
-    patience: &mut Patience,
-) -> Result<Held> {
-    let client = connect(database, schema).await?;
-    let what = format!("can't lock the schema {schema}");
-    require_schema(&client, database, schema).await?;
-    make_lock(&client, &what).await?;
-    let [process] = sql::numbers(&client, &what, "SELECT pg_backend_pid()").await?;
-    loop {
+impl Lock {
+    fn processes(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.processes.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// Locks `schema`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such schema, or another load works on it and does not end in time.
+    pub async fn take(
+        &self,
+        database: &Database,
+        schema: &str,
+        patience: &mut Patience,
+    ) -> Result<Held> {
+        loop {
+            if let Some(held) = self.try_take(database, schema).await? {
+                return Ok(held);
+            }
+            patience.wait(busy(schema)).await?;
+        }
+    }
+
+    /// Locks `schema` unless someone else has.
+    async fn try_take(&self, database: &Database, schema: &str) -> Result<Option<Held>> {
+        let client = connect(database, schema).await?;
+        let what = format!("can't lock the schema {schema}");
+        require_schema(&client, database, schema).await?;
+        make_lock(&client, &what).await?;
+        self.end_processes(&client).await;
+        let [process] = sql::numbers(&client, &what, "SELECT pg_backend_pid()").await?;
+        self.processes().push(process);
         // In a message of its own: PostgreSQL 8 looks at the limit when a message begins.
         let limit = format!("SET statement_timeout TO {}", LOOK.as_millis());
         sql::run(&client, &what, &limit).await?;
         let began = Instant::now();
-        let refused = match client.batch_execute("BEGIN; LOCK TABLE load_lock").await {
-            Ok(()) => {
-                sql::run(&client, &what, WITHOUT_LIMIT).await?;
-                return Ok(Held { client, process });
+        let lock = client.batch_execute("BEGIN; LOCK TABLE load_lock");
+        match timeout(ANSWER, lock).await {
+            Ok(Ok(())) => {
+                without_limit(&client).await?;
+                self.processes().retain(|other| *other == process);
+                Ok(Some(Held { client, process }))
             }
-            Err(refused) => refused,
-        };
-        sql::run(&client, &what, "ROLLBACK").await?;
-        // A cancelled statement was one that waited.
-        if refused.code() != Some(&SqlState::QUERY_CANCELED) || began.elapsed() < LOOK {
-            return Err(failed(what, refused));
+            // A cancelled statement was one that waited.
+            Ok(Err(refused))
+                if refused.code() == Some(&SqlState::QUERY_CANCELED) && began.elapsed() >= LOOK =>
+            {
+                self.release(Held { client, process }, database).await;
+                Ok(None)
+            }
+            Ok(Err(refused)) => Err(failed(what, refused)),
+            Err(_) => Ok(None),
         }
-        patience.wait(busy(schema)).await?;
     }
+
+    /// Gives up the lock and what the transaction has done. A session that does not hear, for it is at work or behind a
+    /// broken line, is ended by another one, now or when the lock is taken again.
+    pub async fn release(&self, held: Held, database: &Database) {
+        let Held { client, process } = held;
+        if matches!(timeout(ROLL_BACK, client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
+            self.processes().retain(|other| *other != process);
+            return;
+        }
+        drop(client);
+        match database.connect().await {
+            Ok(other) => self.end_processes(&other).await,
+            Err(error) => tracing::debug!(%error, process, "a session can't be ended yet"),
+        }
+    }
+
+    /// Ends the processes that still hold the lock or wait for it.
+    async fn end_processes(&self, client: &Client) {
+        let processes = self.processes().clone();
+        if processes.is_empty() {
+            return;
+        }
+        if let Err(error) = end(client, &processes).await {
+            tracing::debug!(%error, "the server has to notice by itself that sessions are gone");
+        }
+    }
+}
+
+/// Ends those of `processes` that lock tables in this database. What has the number of one that is gone is not meant.
+async fn end(client: &Client, processes: &[u64]) -> Result<()> {
+    let what = "can't end a session that broke";
+    let numbers: Vec<_> = processes.iter().map(u64::to_string).collect();
+    let holders = include_str!("../../sql/redshift/lock_holders.sql");
+    let holders = holders.replace("$1", &numbers.join(", "));
+    for row in sql::rows(client, what, &holders).await? {
+        let end = format!("SELECT pg_terminate_backend({})", row.get(0).unwrap_or_default());
+        sql::run(client, what, &end).await?;
+    }
+    Ok(())
 }
 
 /// Makes the table that is locked; a role that may make none can do with one that is there.

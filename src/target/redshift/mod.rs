@@ -1,7 +1,7 @@
 //! A load into Redshift: its rows wait beside the tables until one transaction takes them in.
 //!
-//! That transaction is open from the beginning, and the lock that keeps other loads out is all it holds. When
-//! everything is read, it fills the tables and commits: lock and load end together. Where it breaks, it is begun
+//! That transaction is open from the beginning, and the lock that keeps other loads out is all it holds, but for rows
+//! that wait in its session. When everything is read, it fills the tables and commits: lock and load end together. Where it breaks, it is begun
 //! again, and finds in the ledger whether the one before was committed; waiting for the lock, it has waited for that.
 
 #[cfg(feature = "s3")]
@@ -23,10 +23,10 @@ use tokio::select;
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
-use self::lock::Held;
+use self::lock::{Held, Lock};
 use self::publish::Publication;
 use self::waiting::Waiting;
-use super::load::{Discarded, Part};
+use super::load::{Discarded, GOODBYE, Part};
 use super::lock::Patience;
 use super::merge::Rules;
 use super::{Database, Existing, quoted};
@@ -46,12 +46,15 @@ pub(crate) struct RedshiftLoad {
     retry: Retry,
     ledger: Ledger,
     waiting: Waiting,
+    lock: Lock,
     /// The session that holds the lock, as long as it is connected.
     held: Mutex<Option<Held>>,
     /// What is or was being published.
     publishing: OnceLock<Run>,
 }
 
+/// How long it may take to clear away after a load that failed: nobody waits for the program to be gone.
+const CLEAR: Duration = Duration::from_secs(30);
 /// The longest name that Redshift takes.
 const NAME_BYTES: usize = 127;
 
@@ -70,6 +73,7 @@ impl RedshiftLoad {
             database,
             retry: config.retry,
             ledger: Ledger::default(),
+            lock: Lock::default(),
             held: Mutex::default(),
             publishing: OnceLock::new(),
         })
@@ -103,17 +107,28 @@ impl RedshiftLoad {
     }
 
     async fn prepare(&self, patience: &mut Patience) -> Result<(Held, Ledger)> {
-        let Self { schema, database, .. } = self;
-        let held = lock::take(database, schema, patience).await?;
+        let Self { schema, database, lock, .. } = self;
+        let held = lock.take(database, schema, patience).await?;
         failpoint!("locked");
+        match self.look(&held).await {
+            Ok(ledger) => Ok((held, ledger)),
+            Err(error) => {
+                lock.release(held, database).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn look(&self, held: &Held) -> Result<Ledger> {
+        let Self { schema, database, .. } = self;
         // The transaction that holds the lock looks at nothing yet: it would see the tables as they are now for good.
         let client = connect(database, schema).await?;
         shape::require_case(&client).await?;
         shape::check(&client, schema).await?;
         let ledger = sql::ledger(&client, schema).await?;
-        self.waiting.begin(&client, &held, schema).await?;
+        self.waiting.begin(&client, held, schema).await?;
         failpoint!("prepared");
-        Ok((held, ledger))
+        Ok(ledger)
     }
 
     /// What was loaded before.
@@ -138,10 +153,11 @@ impl RedshiftLoad {
             written = self.waiting.write(held, parts, progress) => written,
             never = held.keep_alive() => match never {},
         };
-        // Another load that took the lock has removed what waits.
-        let written = written.map_err(|error| match held.is_lost() {
-            true => error.with_remedy(Remedy::StartOver),
-            false => error,
+        // What waits is gone with its session, or removed by another load that took the lock.
+        let written = written.map_err(|error| match error.remedy() {
+            Remedy::TryAgain => error.with_remedy(Remedy::StartOver),
+            _ if held.is_lost() => error.with_remedy(Remedy::StartOver),
+            _ => error,
         })?;
         failpoint!("written");
         Ok(written)
@@ -161,7 +177,7 @@ impl RedshiftLoad {
             let was_lost = held.as_ref().is_some_and(Held::is_lost);
             // The lock goes with its transaction, and with it what waits in the session.
             if let Some(failed) = held.take() {
-                failed.release(&self.database).await;
+                self.lock.release(failed, &self.database).await;
             }
             // Whatever goes wrong without the lock may be the doing of another load.
             let may_pass =
@@ -184,7 +200,7 @@ impl RedshiftLoad {
         publication: &Publication<'_>,
         published: &mut Published,
     ) -> Result<()> {
-        let Self { schema, database, retry, waiting, .. } = self;
+        let Self { schema, database, lock, retry, waiting, publishing, .. } = self;
         let held = match held {
             Some(held) => {
                 waiting.seal().await?;
@@ -193,12 +209,18 @@ impl RedshiftLoad {
             }
             None => {
                 let mut patience = Patience::new(Some(retry.max_time));
-                let held = held.insert(lock::take(database, schema, &mut patience).await?);
-                if self.publishing.get().is_some()
-                    && sql::has(&held.client, publication.run).await?
+                let taken = lock.take(database, schema, &mut patience).await;
+                if let Some(run) = publishing.get()
+                    && self.has(taken.as_ref().ok(), run).await?
                 {
                     return Ok(());
                 }
+                let busy = |error: Error| match error.remedy() {
+                    Remedy::None => error.with_remedy(Remedy::StartOver),
+                    _ => error,
+                };
+                let held = held.insert(taken.map_err(busy)?);
+                waiting.seal().await?;
                 waiting.require_kept().await?;
                 held
             }
@@ -208,11 +230,20 @@ impl RedshiftLoad {
             Ok(prepared) => prepared,
             Err(error) => return Err(waiting.explain(&held.client, error).await),
         };
-        self.publishing.get_or_init(|| publication.run.clone());
+        waiting.keep().await?;
+        publishing.get_or_init(|| publication.run.clone());
         let what = format!("can't publish the load in the schema {}", self.schema);
         sql::run(&held.client, &what, "COMMIT").await?;
         failpoint!("committed");
         Ok(())
+    }
+
+    /// Whether `run` was published, as far as the ledger tells: for certain, if the lock is held.
+    async fn has(&self, held: Option<&Held>, run: &Run) -> Result<bool> {
+        match held {
+            Some(held) => sql::has(&held.client, run).await,
+            None => sql::has(&connect(&self.database, &self.schema).await?, run).await,
+        }
     }
 
     /// Removes what was staged for a load that was published, or says where it is kept.
@@ -220,26 +251,35 @@ impl RedshiftLoad {
         self.waiting.end().await;
     }
 
-    /// Ends a load that failed or was interrupted, and says what became of it.
-    pub async fn discard(self) -> Discarded {
-        Discarded::in_time(self.publishing.get().is_some(), Box::pin(self.let_go())).await
+    /// Ends a load that failed, and says what became of it.
+    pub async fn give_up(self) -> Discarded {
+        self.let_go_within(CLEAR).await
     }
 
-    async fn let_go(self) -> Result<Discarded> {
-        let Self { schema, database, waiting, held, publishing, .. } = self;
-        if let Some(held) = held.into_inner() {
-            held.release(&database).await;
+    /// Ends a load that was interrupted, in little more than a second, and says what became of it.
+    pub async fn discard(self) -> Discarded {
+        self.let_go_within(GOODBYE).await
+    }
+
+    async fn let_go_within(self, time: Duration) -> Discarded {
+        Discarded::within(time, self.publishing.get().is_some(), Box::pin(self.let_go())).await
+    }
+
+    async fn let_go(mut self) -> Result<Discarded> {
+        if let Some(held) = self.held.get_mut().take() {
+            self.lock.release(held, &self.database).await;
         }
-        if let Some(run) = publishing.get() {
-            let held = lock::take(&database, &schema, &mut Patience::short()).await?;
-            let published = sql::has(&held.client, run).await?;
-            held.release(&database).await;
+        if let Some(run) = self.publishing.get() {
+            let Self { schema, database, lock, .. } = &self;
+            let taken = lock.take(database, schema, &mut Patience::short()).await;
+            let published = self.has(taken.as_ref().ok(), run).await?;
             if published {
-                waiting.end().await;
+                self.waiting.end().await;
                 return Ok(Discarded::Published);
             }
+            lock.release(taken?, database).await;
         }
-        waiting.clear().await?;
+        self.waiting.clear().await?;
         Ok(Discarded::Cleared)
     }
 }
@@ -275,7 +315,8 @@ pub(super) async fn create(
     let client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     sql::run(&client, &what, &make).await?;
-    let Held { client, .. } = lock::take(database, schema, &mut Patience::new(None)).await?;
+    let lock = Lock::default();
+    let Held { client, .. } = lock.take(database, schema, &mut Patience::new(None)).await?;
     shape::require_case(&client).await?;
     match existing {
         Existing::Keep => shape::check(&client, schema).await?,

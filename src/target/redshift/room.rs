@@ -19,8 +19,8 @@ pub(super) const SMALL: usize = 1 << 20;
 pub(super) const FULL: usize = 256 << 20;
 /// Plays and events are the tables that grow large side by side; when they come, the songs are all written.
 const LARGE_TABLES: usize = 2;
-/// How many tables are staged: all but the ledger's.
-pub(super) const TABLES: usize = Table::ALL.len() - 2;
+/// How many tables are staged: all but the runs.
+pub(super) const TABLES: usize = Table::ALL.len() - 1;
 
 impl Room {
     /// The room of a stage that may have `memory`, or the least that it can do with.

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::files::Files;
+use super::lock::without_limit;
 use super::sql::{self, literal};
 use super::waiting::columns;
 use crate::config::Config;
@@ -242,6 +243,7 @@ impl Stage {
         }
         // The transaction is lost, and so are only its own notes.
         let _ = client.batch_execute("ROLLBACK").await;
+        let _ = without_limit(client).await;
         for query in [
             include_str!("../../sql/redshift/load_errors.sql"),
             include_str!("../../sql/redshift/load_errors_serverless.sql"),
@@ -258,18 +260,22 @@ impl Stage {
         error
     }
 
+    /// Marks the files as such that are to be kept, if they are.
+    pub async fn keep(&self) -> Result<()> {
+        if !self.keep {
+            return Ok(());
+        }
+        let kept = format!("{}{KEPT}", self.folder().own);
+        self.bucket.put(&kept, self.options().into()).await
+    }
+
     /// Removes the files of a load that was published, unless they are to be kept.
     pub async fn end(&self) {
-        let Folder { own, .. } = self.folder();
         if self.keep {
-            let kept = self.bucket.put(&format!("{own}{KEPT}"), self.options().into()).await;
-            let place = self.bucket.name(own);
-            match kept {
-                Ok(()) => tracing::info!(place, "the staged files are kept"),
-                Err(error) => tracing::warn!("{error}, the next load removes {place}"),
-            }
+            let place = self.bucket.name(&self.folder().own);
+            tracing::info!(place, "the staged files are kept");
         } else if let Err(error) = self.clear().await {
-            tracing::warn!("{error}, the next load does");
+            tracing::warn!("{error}, the next load tries again");
         }
     }
 
@@ -278,8 +284,8 @@ impl Stage {
     pub async fn clear(&self) -> Result<()> {
         let Some(Folder { own, files, .. }) = self.folder.get() else { return Ok(()) };
         files.clear();
-        self.bucket.abort_uploads(own).await?;
-        self.bucket.remove(&self.keys(own).await?).await
+        let removed = self.bucket.remove(&self.keys(own).await?).await;
+        removed.and(self.bucket.abort_uploads(own).await)
     }
 
     async fn keys(&self, prefix: &str) -> Result<Vec<String>> {
@@ -295,16 +301,13 @@ impl Stage {
     pub async fn require_kept(&self) -> Result<()> {
         let Folder { own, files, .. } = self.folder();
         let there: BTreeSet<String> = self.keys(own).await?.into_iter().collect();
-        let staged = Table::ALL.into_iter().filter(|table| files.rows(*table) > 0);
-        let manifests = staged.map(|table| self.manifest(table));
-        if files
-            .keys()
-            .is_some_and(|keys| keys.into_iter().chain(manifests).all(|key| there.contains(&key)))
-        {
-            return Ok(());
-        }
-        Err(Error::target("the staged files of this load are gone")
-            .because("the session that held the lock broke, and another load has removed them")
+        let cause = match files.keys() {
+            Some(keys) if keys.iter().all(|key| there.contains(key)) => return Ok(()),
+            Some(_) => "another load had the lock meanwhile, and has removed them",
+            None => "some could not be completed",
+        };
+        Err(Error::target("the staged files of this load are not all there")
+            .because(cause)
             .with_help("run the load again")
             .with_remedy(Remedy::StartOver))
     }

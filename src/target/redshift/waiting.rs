@@ -131,6 +131,15 @@ impl Waiting {
         }
     }
 
+    /// Marks what is to be kept of a load that is about to be published.
+    pub async fn keep(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "s3")]
+            Self::Staged(stage) => stage.keep().await,
+            Self::Inserted(_) => Ok(()),
+        }
+    }
+
     /// Ends a load that was published.
     pub async fn end(&self) {
         match self {
