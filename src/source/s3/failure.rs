@@ -114,7 +114,7 @@ fn help_for(code: &str, purpose: Purpose) -> &'static str {
             "check or renew the credentials"
         }
         "PermanentRedirect" | "AuthorizationHeaderMalformed" => purpose.region(),
-        _ if code.starts_with("KMS.") => "check --stage-kms-key, and that the key is enabled",
+        _ if code.starts_with("KMS.") => purpose.encryption(),
         CLOCK => "set the clock of this machine",
         _ => "",
     }

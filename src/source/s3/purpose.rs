@@ -61,6 +61,17 @@ impl Purpose {
         }
     }
 
+    pub const fn encryption(self) -> &'static str {
+        match self {
+            Self::Source | Self::Destination => {
+                "see to it that the key of KMS is enabled and that these credentials may use it"
+            }
+            Self::Stage => {
+                "check --stage-kms-key, and see to it that the key is enabled and that these credentials may use it"
+            }
+        }
+    }
+
     pub const fn credentials(self) -> &'static str {
         match self {
             Self::Source => {
