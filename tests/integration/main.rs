@@ -25,6 +25,7 @@ mod oracle;
 mod place;
 mod redshift;
 mod redshift_faults;
+mod redshift_keys;
 mod redshift_rights;
 mod resume;
 mod sequences;

@@ -58,7 +58,7 @@ async fn a_connection_may_be_cut_anywhere() {
     let proxy = Proxy::to_redshift(&scene.warehouse.redshift).await;
     let mut cuts = 0;
     // The first holds the lock and publishes, the second looks at the tables.
-    for (connection, steps) in [(0, 14), (1, 4)] {
+    for (connection, steps) in [(0, 10), (1, 2)] {
         proxy.cut(&[]);
         scene.turn();
         sparkload::load(&scene.config(&proxy.url())).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_connection_may_be_cut_anywhere() {
             }
         }
     }
-    assert!(cuts >= 30, "{cuts} cuts were made");
+    assert!(cuts >= 20, "{cuts} cuts were made");
 }
 
 /// The server goes on with a transaction whose client is gone, and would keep its lock.
@@ -157,23 +157,21 @@ async fn a_cluster_may_restart_during_a_load() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_program_leaves_nothing_behind() {
-    let mut scene = Scene::new(400, Warehouse::start()).await;
+    let scene = Scene::new(400, Warehouse::start()).await;
     let place = Place::Staged(scene.warehouse);
     let redshift = &place.warehouse().unwrap().redshift;
-    const NOTHING: &str = "nothing was published, and nothing is left behind";
-    const UNKNOWN: &str = "it was published\n  because: the target does not say whether it was";
-    for (number, (during, expected)) in [
-        ("SELECT count(*) FROM stv_slices", NOTHING),
-        ("COPY songs", NOTHING),
-        ("DELETE FROM songplays", NOTHING),
-        ("COMMIT", UNKNOWN),
+    // What looks at the tables holds no lock, and may go on; what publishes is ended.
+    for (number, (during, seconds)) in [
+        ("SELECT count(*) FROM stv_slices", 2),
+        ("COPY songs", 600),
+        ("DELETE FROM songplays", 600),
+        ("COMMIT", 600),
     ]
     .into_iter()
     .enumerate()
     {
-        scene.version = 1 - scene.version;
-        redshift.fail_next(Fault::Wait(during.to_owned(), Duration::from_secs(2)));
-        let mut program = place.program(&scene.versions.place(scene.version));
+        redshift.fail_next(Fault::Wait(during.to_owned(), Duration::from_secs(seconds)));
+        let mut program = place.program(&scene.versions.place(1 - scene.version));
         let child = program.args(["--full-refresh", "--quiet"]).spawn().unwrap();
         while redshift.pending_faults() > 0 {
             sleep(Duration::from_millis(5)).await;
@@ -184,13 +182,61 @@ async fn an_interrupted_program_leaves_nothing_behind() {
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{during}: {said}");
-        assert!(said.contains(expected), "{during}: {said}");
-        // The server goes on with what it was told last.
+        let nothing = "nothing was published, and nothing is left behind";
+        assert!(said.contains(nothing), "{during}: {said}");
         quiet(place.database()).await;
-        if during != "COMMIT" {
-            scene.version = 1 - scene.version;
-        }
         scene.versions.hold(scene.version, &scene.client, during).await;
         place.hold_empty();
     }
+}
+
+/// Rows that wait in a session go with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn loads_by_statements_get_over_what_passes() {
+    let versions = Versions::new(5, 40).await;
+    let place = Place::inserted();
+    let client = place.database().connect().await;
+    let redshift = &place.warehouse().unwrap().redshift;
+    let config = |version| versions.config(version, &redshift.url());
+    sparkload::load(&config(0)).await.unwrap();
+    let closed = |text: &str| Fault::ClosedBefore(text.to_owned());
+    let mut version = 0;
+    for fault in [
+        Fault::ConflictAtCommit { times: 3 },
+        Fault::CommitAnswerLost,
+        closed("COMMIT"),
+        closed("CREATE TEMP TABLE waiting_songs"),
+    ] {
+        version = 1 - version;
+        let case = format!("{fault:?}");
+        redshift.fail_next(fault);
+        let loaded = sparkload::load(&config(version)).await;
+        loaded.unwrap_or_else(|error| panic!("{case}: {}", told(&error)));
+        assert_eq!(redshift.pending_faults(), 0, "{case}");
+        versions.hold(version, &client, &case).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_by_statements_starts_over_when_its_session_breaks_while_it_writes() {
+    let versions = Versions::new(5, 40).await;
+    let place = Place::inserted();
+    let client = place.database().connect().await;
+    let redshift = &place.warehouse().unwrap().redshift;
+    redshift.fail_next(Fault::ClosedBefore("INSERT INTO waiting_staging_events".to_owned()));
+    sparkload::load(&versions.config(0, &redshift.url())).await.unwrap();
+    versions.hold(0, &client, "a broken session").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_user_s_own_ends_a_load() {
+    let scene = Scene::new(40, Warehouse::start()).await;
+    let url = format!("{}&options=-c%20statement_timeout%3D1000", scene.warehouse.redshift.url());
+    let fault = Fault::Wait("COPY".to_owned(), Duration::from_secs(3));
+    scene.warehouse.redshift.fail_next(fault);
+    let config = Config { full_refresh: true, ..scene.config(&url) };
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert!(told(&error).contains("(SQLSTATE 57014)"), "{}", told(&error));
+    assert!(error.help().unwrap().contains("statement_timeout"), "{error:?}");
+    scene.hold("a limit").await;
 }

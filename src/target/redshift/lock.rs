@@ -12,7 +12,7 @@ use super::connect;
 use super::sql::{self, literal};
 use crate::error::{Error, Result};
 use crate::target::lock::Patience;
-use crate::target::{Database, failed};
+use crate::target::{Database, failed, quoted};
 
 /// The lock of a schema, as a load knows it.
 #[derive(Default)]
@@ -46,16 +46,12 @@ impl Held {
     pub async fn keep_alive(&self) -> Infallible {
         loop {
             sleep(PULSE).await;
-            let _ = without_limit(&self.client).await;
+            let _ = self.client.batch_execute(SHOW_LIMIT).await;
         }
     }
 }
 
-/// Lets statements take their time, which is limited when the lock is taken. A transaction that is undone takes this with
-/// it.
-pub(super) async fn without_limit(client: &Client) -> Result<()> {
-    sql::run(client, "can't lift the limit of statements", "SET statement_timeout TO 0").await
-}
+const SHOW_LIMIT: &str = "SHOW statement_timeout";
 
 impl Lock {
     fn processes(&self) -> MutexGuard<'_, Vec<u64>> {
@@ -90,14 +86,18 @@ impl Lock {
         self.end_processes(&client).await;
         let [process] = sql::numbers(&client, &what, "SELECT pg_backend_pid()").await?;
         self.processes().push(process);
+        let limit = sql::rows(&client, &what, SHOW_LIMIT).await?;
+        let limit = limit.first().and_then(|row| row.get(0)).unwrap_or("0");
+        let look = LOOK.as_millis();
         // In a message of its own: PostgreSQL 8 looks at the limit when a message begins.
-        let limit = format!("SET statement_timeout TO {}", LOOK.as_millis());
-        sql::run(&client, &what, &limit).await?;
+        let begin = format!("BEGIN; SET LOCAL statement_timeout TO {look}");
+        sql::run(&client, &what, &begin).await?;
         let began = Instant::now();
-        let lock = client.batch_execute("BEGIN; LOCK TABLE load_lock");
-        match timeout(ANSWER, lock).await {
+        match timeout(ANSWER, client.batch_execute("LOCK TABLE load_lock")).await {
             Ok(Ok(())) => {
-                without_limit(&client).await?;
+                // That of this user, if there is one.
+                let limit = format!("SET LOCAL statement_timeout TO {}", literal(limit));
+                sql::run(&client, &what, &limit).await?;
                 self.processes().retain(|other| *other == process);
                 Ok(Some(Held { client, process }))
             }
@@ -165,12 +165,19 @@ async fn require_schema(client: &Client, database: &Database, schema: &str) -> R
     let what = format!("can't look for the schema {schema} in {database}");
     let query = format!("SELECT count(*) FROM pg_namespace WHERE nspname = {}", literal(schema));
     let [schemas] = sql::numbers(client, &what, &query).await?;
-    if schemas > 0 {
-        return Ok(());
+    if schemas == 0 {
+        let what = format!("there is no schema {schema} in {database}");
+        return Err(Error::target(what)
+            .with_help(format!("run `sparkload create --schema {schema}` to make it")));
     }
-    let what = format!("there is no schema {schema} in {database}");
-    Err(Error::target(what)
-        .with_help(format!("run `sparkload create --schema {schema}` to make it")))
+    let query = format!("SELECT has_schema_privilege({}, 'USAGE')", literal(schema));
+    let rows = sql::rows(client, &what, &query).await?;
+    if rows.first().and_then(|row| row.get(0)) == Some("f") {
+        return Err(Error::target(format!("can't use the schema {schema}"))
+            .because("permission denied")
+            .with_help(format!("grant the user USAGE ON SCHEMA {}", quoted(schema))));
+    }
+    Ok(())
 }
 
 fn busy(schema: &str) -> Error {

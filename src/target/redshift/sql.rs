@@ -110,8 +110,9 @@ pub(super) fn amounts([records, taken, filtered, rejected, staged]: [u64; 5]) ->
 /// Whether the schema that is the first in the search path has a table of this name.
 pub(super) async fn is_there(client: &Client, what: &str, table: &str) -> Result<bool> {
     let query = format!(
-        "SELECT count(*) FROM information_schema.tables
-         WHERE table_schema = current_schema() AND table_name = {}",
+        "SELECT count(*) FROM pg_class
+         JOIN pg_namespace ON pg_namespace.oid = relnamespace
+         WHERE nspname = current_schema() AND relname = {}",
         literal(table)
     );
     let [tables] = numbers(client, what, &query).await?;

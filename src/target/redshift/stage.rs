@@ -12,7 +12,6 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use super::files::Files;
-use super::lock::without_limit;
 use super::sql::{self, literal};
 use super::waiting::columns;
 use crate::config::Config;
@@ -243,7 +242,6 @@ impl Stage {
         }
         // The transaction is lost, and so are only its own notes.
         let _ = client.batch_execute("ROLLBACK").await;
-        let _ = without_limit(client).await;
         for query in [
             include_str!("../../sql/redshift/load_errors.sql"),
             include_str!("../../sql/redshift/load_errors_serverless.sql"),

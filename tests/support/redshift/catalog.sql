@@ -115,4 +115,5 @@ AS 'SELECT round($1::numeric, $2)::float8';
 
 -- What is compared of a value: of text, all but the trailing blanks.
 CREATE FUNCTION redshift_stand_in.compared(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT rtrim($1, '' '')';
+CREATE FUNCTION redshift_stand_in.compared("char") RETURNS "char" IMMUTABLE LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION redshift_stand_in.compared(anyelement) RETURNS anyelement IMMUTABLE LANGUAGE sql AS 'SELECT $1';
