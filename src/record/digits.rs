@@ -30,7 +30,8 @@ fn eight_digits(text: [u8; 8]) -> Option<i64> {
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
     let text = u64::from_le_bytes(text);
     // What is no digit has another high half, or gets one with six more.
-    if (text & HIGH) ^ ZEROS | (text.wrapping_add(0x0606_0606_0606_0606) & HIGH) ^ ZEROS != 0 {
+    let with_six = text.wrapping_add(0x0606_0606_0606_0606);
+    if text & HIGH != ZEROS || with_six & HIGH != ZEROS {
         return None;
     }
     let ones = text - ZEROS;
