@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr2_iter, memchr3};
+use memchr::{memchr, memchr3, memchr3_iter};
 
 /// One record's place in its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -363,23 +363,28 @@ impl Body {
 
 /// The end of the record that starts at `start`, when a glance proves that it fills its line.
 ///
-/// This is the common case and takes two `memchr` passes. The line ends with `}` and the next one starts with
+/// This is the common case and takes one `memchr` pass. The line ends with `}` and the next one starts with
 /// `{`, so the record ends here by the rules above; and nowhere in the line does a `{` follow a closing brace
 /// or bracket, so no second record starts in it. Long lines are left to the scan, which counts what it takes.
 fn whole_line(text: &[u8], start: usize, max_record: usize) -> Option<usize> {
-    let newline = start + memchr(b'\n', &text[start..])?;
-    if newline - start >= max_record || text.get(newline + 1) != Some(&b'{') {
-        return None;
+    for place in memchr3_iter(b'\n', b'}', b']', &text[start..]) {
+        let at = start + place;
+        if place >= max_record {
+            return None;
+        }
+        if text[at] != b'\n' {
+            if text.get(skip_blanks(text, at + 1)) == Some(&b'{') {
+                return None;
+            }
+            continue;
+        }
+        if text.get(at + 1) != Some(&b'{') {
+            return None;
+        }
+        let end = start + trim_end(&text[start..at]);
+        return (text[end - 1] == b'}').then_some(end);
     }
-    let end = start + trim_end(&text[start..newline]);
-    let line = &text[start..end];
-    if !line.ends_with(b"}") {
-        return None;
-    }
-    let last = line.len() - 1;
-    memchr2_iter(b'}', b']', &line[..last])
-        .all(|closing| line[skip_space(line, closing + 1)] != b'{')
-        .then_some(end)
+    None
 }
 
 fn is_space(byte: u8) -> bool {

@@ -69,7 +69,7 @@ impl EventReader {
             Some(paths) => Keys::new(paths.iter().cloned(), format.ignore_case),
             None => Keys::new(KEYS.map(JsonPath::member).into_iter(), format.ignore_case),
         };
-        Self { keys, table: Table::StagingEvents, format: format.clone(), dialect }
+        Self::of(keys, Table::StagingEvents, format, dialect)
     }
 
     /// The event that `record` holds; `arena` holds the texts that it does not hold as they are.

@@ -1,5 +1,6 @@
 //! Records: typed events and songs out of JSON text, by a warehouse COPY's conversions, or a reject.
 
+mod digits;
 mod event;
 mod format;
 mod jsonpaths;

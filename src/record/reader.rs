@@ -8,7 +8,7 @@ use super::format::Format;
 use super::keys::Keys;
 use super::reject::Fault;
 use super::text;
-use super::value::{Cells, Raw};
+use super::value::{Cells, Raw, taken_below};
 use crate::dialect::Dialect;
 use crate::table::Table;
 
@@ -16,13 +16,22 @@ use crate::table::Table;
 #[derive(Debug)]
 pub(crate) struct Reader<const FIELDS: usize> {
     pub(super) keys: Keys,
-    pub(super) table: Table,
-    pub(super) format: Format,
+    table: Table,
+    /// What [`taken_below`] says of each column.
+    taken_below: [usize; FIELDS],
+    format: Format,
     /// Of the database that the columns are in.
-    pub(super) dialect: Dialect,
+    dialect: Dialect,
 }
 
 impl<const FIELDS: usize> Reader<FIELDS> {
+    /// A reader of records whose `keys` feed the first columns of `table`.
+    pub(super) fn of(keys: Keys, table: Table, format: &Format, dialect: Dialect) -> Self {
+        let taken_below =
+            std::array::from_fn(|index| taken_below(table.columns()[index], format, dialect));
+        Self { keys, table, taken_below, format: format.clone(), dialect }
+    }
+
     /// Reads the same without the fast path.
     #[cfg(feature = "internals")]
     pub fn plain(self) -> Self {
@@ -66,7 +75,8 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         raw: &'r [Option<Raw>; FIELDS],
         arena: &'a Bump,
     ) -> Cells<'a, 'r> {
-        let Self { table, format, dialect, .. } = self;
-        Cells { record, raw, columns: table.columns(), format, dialect: *dialect, arena }
+        let Self { keys: _, table, taken_below, format, dialect } = self;
+        let columns = table.columns();
+        Cells { record, raw, columns, taken_below, format, dialect: *dialect, arena }
     }
 }

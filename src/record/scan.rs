@@ -66,7 +66,7 @@ impl Scanner {
     #[inline]
     fn find(&self, record: &[u8], at: usize, expected: usize) -> Option<usize> {
         let text = record.get(at..)?;
-        let head = Head::of(text);
+        let head = Head::of(record, at);
         let stands_here = |key: &Key| key.stands_at(text, head);
         match self.keys.get(expected) {
             Some(key) if stands_here(key) => Some(expected),
@@ -90,12 +90,22 @@ struct Head(u128);
 impl Head {
     const BYTES: usize = 16;
 
-    fn of(text: &[u8]) -> Self {
-        match text.first_chunk::<{ Self::BYTES }>() {
-            Some(head) => Self(u128::from_le_bytes(*head)),
+    /// That of what starts at `at`, with zeros behind the end.
+    #[inline]
+    fn of(text: &[u8], at: usize) -> Self {
+        let rest = &text[at..];
+        if let Some(head) = rest.first_chunk() {
+            return Self(u128::from_le_bytes(*head));
+        }
+        match text.last_chunk() {
+            // The last bytes, without those before `at`.
+            Some(last) => {
+                let before = 8 * (Self::BYTES - rest.len()) as u32;
+                Self(u128::from_le_bytes(*last).checked_shr(before).unwrap_or(0))
+            }
             None => {
                 let mut head = [0; Self::BYTES];
-                head[..text.len()].copy_from_slice(text);
+                head[..rest.len()].copy_from_slice(rest);
                 Self(u128::from_le_bytes(head))
             }
         }
@@ -106,7 +116,7 @@ impl Key {
     fn new(name: &str) -> Self {
         let text = [b"\"", name.as_bytes(), b"\":"].concat();
         let unused = Head::BYTES.saturating_sub(text.len());
-        Self { head: Head::of(&text), mask: u128::MAX >> (8 * unused), text }
+        Self { head: Head::of(&text, 0), mask: u128::MAX >> (8 * unused), text }
     }
 
     fn stands_at(&self, text: &[u8], head: Head) -> bool {
@@ -157,27 +167,76 @@ fn string(bytes: &[u8], mut at: usize) -> Option<(RawKind, usize)> {
 }
 
 /// The first byte from `at` on that means something in a string: a quote, a backslash, or one that may not stand there.
+///
+/// 32 bytes at once, since most strings are no longer: how often this goes round can't be foretold.
 #[inline]
 pub(super) fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
-        let chunk = u8x16::new(*chunk);
-        let control = u8x16::splat(0x1f);
-        let special = chunk.simd_eq(u8x16::splat(b'"'))
-            | chunk.simd_eq(u8x16::splat(b'\\'))
-            | chunk.min(control).simd_eq(chunk);
-        let found = special.to_bitmask();
+    const BYTES: usize = 32;
+    while let Some(chunk) = bytes.get(at..)?.first_chunk::<BYTES>() {
+        let found = specials(chunk);
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);
         }
-        at += 16;
+        at += BYTES;
     }
-    let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\' | ..=0x1f);
-    bytes.get(at..)?.iter().position(is_special).map(|found| at + found)
+    let rest = &bytes[at..];
+    let found = match bytes.last_chunk::<BYTES>() {
+        // The last ones, without those before `at`.
+        Some(chunk) => specials(chunk).checked_shr((BYTES - rest.len()) as u32)?,
+        None => {
+            let mut chunk = [b' '; BYTES];
+            chunk[..rest.len()].copy_from_slice(rest);
+            specials(&chunk)
+        }
+    };
+    (found != 0).then(|| at + found.trailing_zeros() as usize)
+}
+
+/// A bit for each byte that means something in a string.
+#[inline]
+fn specials(chunk: &[u8; 32]) -> u32 {
+    let (halves, _) = chunk.as_chunks();
+    let [low, high] = [halves[0], halves[1]].map(|half| {
+        let half = u8x16::new(half);
+        let control = u8x16::splat(0x1f);
+        let special = half.simd_eq(u8x16::splat(b'"'))
+            | half.simd_eq(u8x16::splat(b'\\'))
+            | half.min(control).simd_eq(half);
+        special.to_bitmask()
+    });
+    low | high << 16
 }
 
 /// Where the number that starts at `at` ends.
 #[inline]
-fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    short_number(bytes, at).or_else(|| any_number(bytes, at))
+}
+
+/// Where the number ends if it is digits, perhaps with a point between them, in less than 16 bytes.
+#[inline]
+fn short_number(bytes: &[u8], at: usize) -> Option<usize> {
+    let chunk = u8x16::new(*bytes.get(at..)?.first_chunk::<16>()?);
+    let digit = chunk - u8x16::splat(b'0');
+    let digits = digit.min(u8x16::splat(9)).simd_eq(digit).to_bitmask();
+    let points = chunk.simd_eq(u8x16::splat(b'.')).to_bitmask();
+    let length = (digits | points).trailing_ones();
+    let points = points & ((1 << length) - 1);
+    let first_is_zero = bytes[at] == b'0';
+    let is_plain = if points == 0 {
+        !first_is_zero || length == 1
+    } else {
+        let point = points.trailing_zeros();
+        let stands_between = point > 0 && point + 1 < length;
+        points.is_power_of_two() && stands_between && (!first_is_zero || point == 1)
+    };
+    let end = at + length as usize;
+    let ends = length > 0 && length < 16 && !matches!(bytes[end], b'e' | b'E');
+    (is_plain && ends).then_some(end)
+}
+
+/// Where the number that starts at `at` ends, however it is written.
+fn any_number(bytes: &[u8], mut at: usize) -> Option<usize> {
     if bytes[at] == b'-' {
         at += 1;
     }

@@ -34,7 +34,7 @@ impl SongReader {
     pub fn new(format: &Format, dialect: Dialect) -> Self {
         let names = Table::StagingSongs.columns()[..FIELDS].iter().map(|column| column.name);
         let keys = Keys::new(names.map(JsonPath::member), format.ignore_case);
-        Self { keys, table: Table::StagingSongs, format: format.clone(), dialect }
+        Self::of(keys, Table::StagingSongs, format, dialect)
     }
 
     /// The song that `record` holds; `arena` holds the texts that it does not hold as they are.

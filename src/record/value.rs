@@ -2,6 +2,7 @@
 
 use bumpalo::Bump;
 
+use super::digits::{double_of_digits, value_of_digits};
 use super::format::Format;
 use super::reject::Fault;
 use super::text::{compact, truncate, unescape};
@@ -43,11 +44,13 @@ impl Raw {
     }
 
     /// The value's source text, which stands in `record`.
+    #[inline(always)]
     pub fn source(self, record: &str) -> &str {
         &record[self.start as usize..self.end as usize]
     }
 
     /// What stands between the quotes of a string.
+    #[inline(always)]
     fn inner(self, record: &str) -> &str {
         &record[self.start as usize + 1..self.end as usize - 1]
     }
@@ -58,20 +61,43 @@ pub(super) struct Cells<'a, 'r> {
     pub record: &'a str,
     pub raw: &'r [Option<Raw>],
     pub columns: &'static [Column],
+    /// What [`taken_below`] says of each.
+    pub taken_below: &'r [usize],
     pub format: &'r Format,
     pub dialect: Dialect,
     /// Holds the texts that do not stand in the record as they are.
     pub arena: &'a Bump,
 }
 
+/// A string without escapes goes into the column as it is where it has fewer bytes than this.
+pub(super) fn taken_below(column: Column, format: &Format, dialect: Dialect) -> usize {
+    if format.empty_as_null || format.blanks_as_null {
+        return 0;
+    }
+    column.kind.max_bytes(dialect).map_or(usize::MAX, |limit| limit + 1)
+}
+
 const NOT_WHOLE: &str = "not a whole number";
 const NOT_A_NUMBER: &str = "not a number";
 const OUT_OF_RANGE: &str = "out of range";
 
+/// What most values need is inlined where it is asked for: the result, which may be a fault, is too large for registers.
 impl<'a> Cells<'a, '_> {
     /// Text: a string's content, anything else as its source text without needless space.
+    #[inline(always)]
     pub fn text(&self, index: usize) -> Result<Option<&'a str>, Fault> {
         let Some(raw) = self.raw[index] else { return Ok(None) };
+        if raw.kind == RawKind::Plain {
+            let text = raw.inner(self.record);
+            if text.len() < self.taken_below[index] {
+                return Ok(Some(text));
+            }
+        }
+        self.any_text(index, raw)
+    }
+
+    #[inline(never)]
+    fn any_text(&self, index: usize, raw: Raw) -> Result<Option<&'a str>, Fault> {
         let text = match raw.kind {
             RawKind::Plain => raw.inner(self.record),
             RawKind::Escaped => self.unescape(index, raw)?,
@@ -95,15 +121,18 @@ impl<'a> Cells<'a, '_> {
     }
 
     /// Text that the record can't do without.
+    #[inline(always)]
     pub fn required_text(&self, index: usize) -> Result<&'a str, Fault> {
         self.text(index)?.ok_or_else(|| self.missing(index))
     }
 
+    #[inline(always)]
     pub fn int(&self, index: usize) -> Result<Option<i32>, Fault> {
         let Some(value) = self.bigint(index)? else { return Ok(None) };
         i32::try_from(value).map(Some).map_err(|_| self.fault(index, OUT_OF_RANGE))
     }
 
+    #[inline(always)]
     pub fn bigint(&self, index: usize) -> Result<Option<i64>, Fault> {
         let Some(raw) = self.raw[index] else { return Ok(None) };
         let digits = match raw.kind {
@@ -114,11 +143,28 @@ impl<'a> Cells<'a, '_> {
         if let Some(value) = value_of_digits(digits) {
             return Ok(Some(value));
         }
+        self.any_bigint(index)
+    }
+
+    #[inline(never)]
+    fn any_bigint(&self, index: usize) -> Result<Option<i64>, Fault> {
         let Some(number) = self.number(index)? else { return Ok(None) };
         whole(number).map(Some).map_err(|reason| self.fault(index, reason))
     }
 
+    #[inline(always)]
     pub fn double(&self, index: usize) -> Result<Option<f64>, Fault> {
+        let Some(raw) = self.raw[index] else { return Ok(None) };
+        if raw.kind == RawKind::Number
+            && let Some(value) = double_of_digits(raw.source(self.record))
+        {
+            return Ok(Some(value));
+        }
+        self.any_double(index)
+    }
+
+    #[inline(never)]
+    fn any_double(&self, index: usize) -> Result<Option<f64>, Fault> {
         let Some(number) = self.number(index)? else { return Ok(None) };
         let value = number.parse::<f64>().map_err(|_| self.fault(index, NOT_A_NUMBER))?;
         if !value.is_finite() {
@@ -131,6 +177,7 @@ impl<'a> Cells<'a, '_> {
         self.double(index)?.ok_or_else(|| self.missing(index))
     }
 
+    #[inline(always)]
     pub fn moment(&self, index: usize) -> Result<Option<Moment>, Fault> {
         let Some(ms) = self.bigint(index)? else { return Ok(None) };
         Moment::from_unix_ms(ms)
@@ -170,29 +217,12 @@ impl<'a> Cells<'a, '_> {
             .map_err(|reason| self.fault(index, reason))
     }
 
+    #[cold]
+    #[inline(never)]
     pub fn fault(&self, index: usize, reason: &'static str) -> Fault {
         let value = self.raw[index].map(|raw| raw.source(self.record).as_bytes());
         Fault::value(self.columns[index], self.dialect, value, reason)
     }
-}
-
-/// The value of digits that a 64-bit number is sure to hold, as milliseconds are written often with `.0` behind them.
-#[inline]
-fn value_of_digits(text: &str) -> Option<i64> {
-    const MAX_DIGITS: usize = 18;
-    let digits = text.strip_suffix(".0").unwrap_or(text).as_bytes();
-    if digits.is_empty() || digits.len() > MAX_DIGITS {
-        return None;
-    }
-    let mut value = 0;
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
-    }
-    Some(value)
 }
 
 /// The exact value of a number that is whole, however it is written (`5`, `5.0`, `0.5e1`).
@@ -264,16 +294,10 @@ mod tests {
         convert: impl Fn(&Cells<'_, '_>) -> Result<T, Fault>,
     ) -> Result<T, String> {
         let raw = [(record != "null").then(|| Raw::of(record, record))];
-        let arena = Bump::new();
-        convert(&Cells {
-            record,
-            raw: &raw,
-            columns,
-            format,
-            dialect: Dialect::Postgres,
-            arena: &arena,
-        })
-        .map_err(|fault| fault.reason.into_owned())
+        let (arena, dialect) = (Bump::new(), Dialect::Postgres);
+        let taken_below = &[taken_below(columns[0], format, dialect)];
+        convert(&Cells { record, raw: &raw, columns, taken_below, format, dialect, arena: &arena })
+            .map_err(|fault| fault.reason.into_owned())
     }
 
     #[test]

@@ -121,13 +121,7 @@ impl Catalog {
     pub fn match_index(&self, matching: Matching) -> MatchIndex {
         let mut songs: Vec<_> = self.songs.iter().collect();
         songs.sort_unstable_by_key(|(song_id, _)| *song_id);
-        let songs = songs.into_iter().map(|(song_id, song)| IndexedSong {
-            song_id: song_id.clone(),
-            artist_id: song.artist_id.clone(),
-            title: song.title.clone(),
-            artist_name: song.artist_name.clone(),
-            duration: song.duration,
-        });
+        let songs = songs.into_iter().map(|(song_id, song)| IndexedSong::new(song_id, song));
         MatchIndex::new(songs.collect(), matching)
     }
 }
@@ -154,12 +148,13 @@ pub(crate) struct MatchIndex {
     matching: Matching,
 }
 
+/// A song; its texts lie side by side, since most plays ask for another one, which is in no cache.
 #[derive(Debug)]
 struct IndexedSong {
-    song_id: String,
-    artist_id: String,
-    title: String,
-    artist_name: String,
+    /// Title, artist's name, song id, artist's id.
+    texts: Box<str>,
+    /// Where the first three of them end.
+    ends: [u32; 3],
     duration: f64,
 }
 
@@ -201,18 +196,41 @@ impl MatchIndex {
         let key = MatchKey { title: event.song?, artist_name: event.artist?, duration };
         let same = |position: &u32| self.songs[*position as usize].key(self.matching) == key;
         let position = *self.index.find(key.hash(&self.hasher), same)?;
-        let song = &self.songs[position as usize];
-        Some(Match { song_id: &song.song_id, artist_id: &song.artist_id })
+        Some(self.songs[position as usize].ids())
     }
 }
 
 impl IndexedSong {
+    fn new(song_id: &str, song: &CatalogSong) -> Self {
+        let CatalogSong { title, artist_name, artist_id, duration, .. } = song;
+        let mut texts = String::new();
+        let ends = [title.as_str(), artist_name.as_str(), song_id].map(|text| {
+            texts.push_str(text);
+            texts.len() as u32
+        });
+        texts.push_str(artist_id);
+        Self { texts: texts.into(), ends, duration: *duration }
+    }
+
+    fn title(&self) -> &str {
+        &self.texts[..self.ends[0] as usize]
+    }
+
+    fn artist_name(&self) -> &str {
+        &self.texts[self.ends[0] as usize..self.ends[1] as usize]
+    }
+
+    fn ids(&self) -> Match<'_> {
+        let [_, start, middle] = self.ends.map(|end| end as usize);
+        Match { song_id: &self.texts[start..middle], artist_id: &self.texts[middle..] }
+    }
+
     fn key(&self, matching: Matching) -> MatchKey<'_> {
         let duration = match matching {
             Matching::TitleArtistDuration => Some(self.duration),
             Matching::TitleArtist => None,
         };
-        MatchKey { title: &self.title, artist_name: &self.artist_name, duration }
+        MatchKey { title: self.title(), artist_name: self.artist_name(), duration }
     }
 }
 
