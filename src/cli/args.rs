@@ -29,7 +29,7 @@ Loads the songs and logs of a source into the tables, all or nothing
   sparkload load --source ./data
   sparkload load --source s3://bucket/prefix --no-sign-request --dry-run
   sparkload load --songs s3://a/song_data --logs /var/log/sparkify --max-errors 100
-  sparkload load --source s3://bucket --stage s3://mine --target postgres://me@cluster:5439/db
+  sparkload load --source s3://bucket --stage s3://mine --iam-role default --target postgres://me@cluster:5439/db
 
 What is new or has changed since the last load is read, and becomes visible in one commit: readers see the old \
 state or the new one, and the tables are those of a load that reads everything. A load that fails or is interrupted \
