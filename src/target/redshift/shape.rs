@@ -7,18 +7,11 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::table::{Column, Table};
 
-/// The tables of `schema` that are there.
+/// The tables of `schema` that are there, which is the first one in the search path.
 pub(super) async fn present(client: &Client, schema: &str) -> Result<Vec<Table>> {
     let what = format!("can't look at the tables of the schema {schema}");
-    // The schema `information_schema` shows no table that the user has no right to.
-    let query = format!(
-        "SELECT relname FROM pg_class
-         JOIN pg_namespace ON pg_namespace.oid = relnamespace
-         WHERE nspname = {} AND relkind IN ('r', 'v')",
-        literal(schema)
-    );
-    let rows = sql::rows(client, &what, &query).await?;
-    let is_there = |table: &Table| rows.iter().any(|row| row.get(0) == Some(table.name()));
+    let relations = sql::relations(client, &what).await?;
+    let is_there = |table: &Table| relations.iter().any(|name| name == table.name());
     Ok(Table::ALL.into_iter().filter(is_there).collect())
 }
 

@@ -107,16 +107,19 @@ pub(super) fn amounts([records, taken, filtered, rejected, staged]: [u64; 5]) ->
     Amounts { records, taken, filtered, rejected, staged }
 }
 
-/// Whether the schema that is the first in the search path has a table of this name.
-pub(super) async fn is_there(client: &Client, what: &str, table: &str) -> Result<bool> {
-    let query = format!(
-        "SELECT count(*) FROM pg_class
-         JOIN pg_namespace ON pg_namespace.oid = relnamespace
-         WHERE nspname = current_schema() AND relname = {}",
-        literal(table)
-    );
-    let [tables] = numbers(client, what, &query).await?;
-    Ok(tables > 0)
+/// The tables and views of the schema that is the first in the search path.
+pub(super) async fn relations(client: &Client, what: &str) -> Result<Vec<String>> {
+    // The schema `information_schema` shows none that the user has no right to.
+    const QUERY: &str = "SELECT relname FROM pg_class
+                         JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                         WHERE nspname = current_schema() AND relkind IN ('r', 'v')";
+    let rows = rows(client, what, QUERY).await?;
+    Ok(rows.iter().filter_map(|row| row.get(0)).map(str::to_owned).collect())
+}
+
+/// Whether one of them has this name.
+pub(super) async fn is_there(client: &Client, what: &str, name: &str) -> Result<bool> {
+    Ok(relations(client, what).await?.iter().any(|relation| relation == name))
 }
 
 /// Whether the run was published, asked when the answer to its COMMIT was lost.
