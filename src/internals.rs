@@ -3,14 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use bumpalo::Bump;
 use bytes::Bytes;
 
 use crate::buffer::Buffers;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
 use crate::dialect::Dialect;
 use crate::encode::{Encoding, NullMark, Rows};
-use crate::record::{EventReader, Fault, Format, Reader, Reject, SongReader};
+use crate::record::{Arena, EventReader, Fault, Format, Reader, Reject, SongReader};
 use crate::source::{self, Object};
 use crate::star::{Catalog, Matching};
 use crate::table::Table;
@@ -197,20 +196,27 @@ impl Blocks {
 /// Reads the events of `blocks`; returns how many could be read.
 pub fn parse_events(blocks: &Blocks, path: Path) -> u64 {
     let reader = path.events(&Format::default());
-    taken(blocks, |record, text, arena| reader.read(&reader.text(record, text)?, arena).map(drop))
+    taken(blocks, reader.arena(), |record, arena| {
+        reader.read(&reader.text(record)?, arena).map(drop)
+    })
 }
 
 /// Reads the songs of `blocks`; returns how many could be read.
 pub fn parse_songs(blocks: &Blocks, path: Path) -> u64 {
     let reader = path.songs(&Format::default());
-    taken(blocks, |record, text, arena| reader.read(&reader.text(record, text)?, arena).map(drop))
+    taken(blocks, reader.arena(), |record, arena| {
+        reader.read(&reader.text(record)?, arena).map(drop)
+    })
 }
 
-fn taken(blocks: &Blocks, read: impl Fn(&[u8], Option<&str>, &Bump) -> Result<(), Fault>) -> u64 {
-    let mut arena = Bump::new();
-    let outcome = each_record(&blocks.0, |record, text, _| {
+fn taken(
+    blocks: &Blocks,
+    mut arena: Arena,
+    read: impl Fn(&[u8], &Arena) -> Result<(), Fault>,
+) -> u64 {
+    let outcome = each_record(&blocks.0, |record, _| {
         arena.reset();
-        read(record, text, &arena).map(|()| Fate::Taken)
+        read(record, &arena).map(|()| Fate::Taken)
     });
     outcome.counts.iter().map(|counts| counts.amounts.taken).sum()
 }

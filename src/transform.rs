@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bumpalo::Bump;
-
 use crate::buffer::Buffers;
 use crate::decode::{Block, FrameKind};
 use crate::encode::{Encoding, Rows};
@@ -69,10 +67,10 @@ pub(crate) struct Songs {
 impl Songs {
     pub fn transform(&self, pieces: &[Piece], catalog: &mut Catalog) -> Outcome {
         let mut staged = Rows::new(Table::StagingSongs, self.encoding);
-        let mut arena = Bump::new();
-        let mut outcome = each_record(pieces, |record, text, place| {
+        let mut arena = self.reader.arena();
+        let mut outcome = each_record(pieces, |record, place| {
             arena.reset();
-            let text = self.reader.text(record, text)?;
+            let text = self.reader.text(record)?;
             let song = self.reader.read(&text, &arena)?;
             if self.star {
                 catalog.add(&song, place);
@@ -113,10 +111,10 @@ impl Logs {
         let mut plays = Rows::within(Table::Songplays, self.encoding, self.plays.take(plays_bytes));
         let mut staged =
             Rows::within(Table::StagingEvents, self.encoding, self.staged.take(staged_bytes));
-        let mut arena = Bump::new();
-        let mut outcome = each_record(pieces, |record, text, place| {
+        let mut arena = self.reader.arena();
+        let mut outcome = each_record(pieces, |record, place| {
             arena.reset();
-            let text = self.reader.text(record, text)?;
+            let text = self.reader.text(record)?;
             let event = self.reader.read(&text, &arena)?;
             let mut taken = event.is_play();
             if let Some(songs) = &self.songs {
@@ -156,23 +154,21 @@ impl Outcome {
     }
 }
 
-/// Has every record read and collects those that can't be. A record comes as text, too, where its whole block is text.
+/// Has every record read and collects those that can't be.
 pub(crate) fn each_record(
     pieces: &[Piece],
-    mut read: impl FnMut(&[u8], Option<&str>, Place) -> Result<Fate, Fault>,
+    mut read: impl FnMut(&[u8], Place) -> Result<Fate, Fault>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     for Piece { object, block, last } in pieces {
         let mut amounts = Amounts { records: block.frames.len() as u64, ..Amounts::default() };
         let mut line_of = block.lines();
-        let text = simdutf8::basic::from_utf8(&block.bytes).ok();
         for (index, &frame) in block.frames.iter().enumerate() {
             let number = block.first_record + index as u64;
             let record = block.record(frame);
             let result = match (frame.kind, u32::try_from(number)) {
                 (FrameKind::Record, Ok(record_no)) => {
-                    let text = text.and_then(|text| text.get(frame.range()));
-                    read(record, text, Place { rank: object.rank, record_no, object_id: object.id })
+                    read(record, Place { rank: object.rank, record_no, object_id: object.id })
                 }
                 (FrameKind::Record, Err(_)) => {
                     Err(Fault::record("the object has more than 4294967295 records"))

@@ -5,7 +5,7 @@ use std::io::Write;
 /// Each of about a megabyte, and what is hard about it.
 pub fn logs() -> [(&'static str, Vec<u8>); 5] {
     const BYTES: usize = 1 << 20;
-    let text = "\\\"\\/\\\\\\u00e9\\n\\ud83c\\udfb5".repeat(8);
+    let text = "\\\"\\/\\\\\\u00e9\\n\\ud83c\\udfb5".repeat(32);
     let escapes = format!(
         "{{\"artist\":\"{text}\",\"auth\":\"{text}\",\"song\":\"{text}\",\"userAgent\":\"{text}\",\"page\":\"Home\"}}\n"
     );

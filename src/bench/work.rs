@@ -5,8 +5,6 @@
 use std::hint::black_box;
 use std::mem;
 
-use bumpalo::Bump;
-
 use super::sample::{Sample, Stored};
 use crate::buffer::Buffers;
 use crate::config::Config;
@@ -14,7 +12,7 @@ use crate::decode::{Compression, Cutter, Limits};
 use crate::dialect::Dialect;
 use crate::encode::{Encoding, Rows};
 use crate::error::{Error, Result};
-use crate::record::{EventReader, Fault, SongReader};
+use crate::record::{Arena, EventReader, Fault, SongReader};
 use crate::star::{Catalog, Place, songplay};
 use crate::table::Row;
 use crate::transform::{Fate, Listening, Logs, Outcome, Piece, Songs, each_record};
@@ -39,13 +37,13 @@ pub(super) fn decode(sample: &Sample, config: &Config) -> Result<u64> {
 /// Decodes and parses the sample; returns how many records it holds.
 pub(super) fn parse(sample: &Sample, config: &Config) -> Result<u64> {
     let songs = SongReader::new(&config.format, Dialect::Postgres);
-    let seen = records(&sample.songs, config, |record, text, _, arena| {
-        black_box(songs.read(&songs.text(record, text)?, arena)?);
+    let seen = records(&sample.songs, config, songs.arena(), |record, _, arena| {
+        black_box(songs.read(&songs.text(record)?, arena)?);
         Ok(())
     })?;
     let events = EventReader::new(&config.format, Dialect::Postgres);
-    let more = records(&sample.logs, config, |record, text, _, arena| {
-        black_box(events.read(&events.text(record, text)?, arena)?);
+    let more = records(&sample.logs, config, events.arena(), |record, _, arena| {
+        black_box(events.read(&events.text(record)?, arena)?);
         Ok(())
     })?;
     Ok(seen + more)
@@ -55,15 +53,15 @@ pub(super) fn parse(sample: &Sample, config: &Config) -> Result<u64> {
 pub(super) fn transform(sample: &Sample, config: &Config) -> Result<u64> {
     let reader = SongReader::new(&config.format, Dialect::Postgres);
     let mut catalog = Catalog::default();
-    let seen = records(&sample.songs, config, |record, text, place, arena| {
-        catalog.add(&reader.read(&reader.text(record, text)?, arena)?, place);
+    let seen = records(&sample.songs, config, reader.arena(), |record, place, arena| {
+        catalog.add(&reader.read(&reader.text(record)?, arena)?, place);
         Ok(())
     })?;
     let songs = catalog.match_index(config.matching);
     let reader = EventReader::new(&config.format, Dialect::Postgres);
     let mut listening = Listening::default();
-    let more = records(&sample.logs, config, |record, text, place, arena| {
-        let text = reader.text(record, text)?;
+    let more = records(&sample.logs, config, reader.arena(), |record, place, arena| {
+        let text = reader.text(record)?;
         let event = reader.read(&text, arena)?;
         listening.users.see(&event, place);
         if let Some(play) = black_box(songplay(&event, place, &songs)) {
@@ -145,14 +143,14 @@ fn batches(objects: &[Stored], config: &Config, mut work: impl FnMut(&[Piece])) 
 fn records(
     objects: &[Stored],
     config: &Config,
-    mut read: impl FnMut(&[u8], Option<&str>, Place, &Bump) -> std::result::Result<(), Fault>,
+    mut arena: Arena,
+    mut read: impl FnMut(&[u8], Place, &Arena) -> std::result::Result<(), Fault>,
 ) -> Result<u64> {
-    let mut arena = Bump::new();
     let mut seen = 0;
     batches(objects, config, |batch| {
-        let outcome = each_record(batch, |record, text, place| {
+        let outcome = each_record(batch, |record, place| {
             arena.reset();
-            read(record, text, place, &arena).map(|()| Fate::Taken)
+            read(record, place, &arena).map(|()| Fate::Taken)
         });
         seen += counted(&outcome);
     })?;

@@ -1,37 +1,70 @@
 //! Digits: what plainly written numbers are worth, as nearly all of them are; anything else is left to a parser.
 
-/// The value of digits that a 64-bit number is sure to hold, as milliseconds are written often with `.0` behind them.
+use wide::u8x16;
+
+/// The bytes that a number is looked for in, the last ones of a text: all at once, since how many there are can't be
+/// foretold.
+const BYTES: usize = 16;
+
+/// The value of the digits that are the last `length` bytes of `text`, as milliseconds are written often with `.0`
+/// behind them.
 #[inline]
-pub(super) fn value_of_digits(text: &str) -> Option<i64> {
-    const MAX_DIGITS: usize = 18;
-    let digits = text.strip_suffix(".0").unwrap_or(text).as_bytes();
-    if digits.is_empty() || digits.len() > MAX_DIGITS {
+pub(super) fn value_of_digits(text: &[u8], length: usize) -> Option<i64> {
+    let (text, length) = match text {
+        [whole @ .., b'.', b'0'] if length > 2 => (whole, length - 2),
+        _ => (text, length),
+    };
+    sixteen_digits(last_bytes(text, length)?)
+}
+
+/// The value of the last `length` bytes of `text` if they are digits, perhaps with a point between them, and both they
+/// and their power of ten are exact doubles: dividing rounds once, so it is the nearest one (Clinger, "How to read
+/// floating point numbers accurately").
+#[inline]
+pub(super) fn double_of_digits(text: &[u8], length: usize) -> Option<f64> {
+    const POWERS: [f64; BYTES] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    if length == BYTES {
         return None;
     }
-    let (eights, rest) = digits.as_chunks::<8>();
-    let mut value = 0;
-    for eight in eights {
-        value = value * 100_000_000 + eight_digits(*eight)?;
+    let number = last_bytes(text, length)?;
+    let points = u8x16::new(number.to_le_bytes()).simd_eq(u8x16::splat(b'.')).to_bitmask();
+    if points == 0 {
+        return sixteen_digits(number).map(|value| value as f64);
     }
-    for digit in rest {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value * 10 + i64::from(digit);
+    let point = points.trailing_zeros();
+    let whole = number & !(u128::MAX << (8 * point));
+    // All bits but those of what stands behind the point.
+    let decimals = number & (u128::MAX << (8 * point) << 8);
+    let digits = sixteen_digits(whole << 8 | decimals | u128::from(b'0'))?;
+    Some(digits as f64 / POWERS[BYTES - 1 - point as usize])
+}
+
+/// The last `length` bytes of `text` with zeros before them, which are a digit each; the first one is the lowest.
+#[inline]
+fn last_bytes(text: &[u8], length: usize) -> Option<u128> {
+    const ZEROS: u128 = u128::from_le_bytes([b'0'; BYTES]);
+    if length == 0 || length > BYTES {
+        return None;
     }
-    Some(value)
+    let bytes = u128::from_le_bytes(*text.last_chunk()?);
+    let ours = u128::MAX << (8 * (BYTES - length));
+    Some(bytes & ours | ZEROS & !ours)
+}
+
+#[inline]
+fn sixteen_digits(text: u128) -> Option<i64> {
+    Some(eight_digits(text as u64)? * 100_000_000 + eight_digits((text >> 64) as u64)?)
 }
 
 /// The value of eight digits: all pairs of them, then all pairs of those, then both fours at once.
 #[inline]
-fn eight_digits(text: [u8; 8]) -> Option<i64> {
+fn eight_digits(text: u64) -> Option<i64> {
     const ZEROS: u64 = u64::from_le_bytes(*b"00000000");
     const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    let text = u64::from_le_bytes(text);
     // What is no digit has another high half, or gets one with six more.
     let with_six = text.wrapping_add(0x0606_0606_0606_0606);
-    if text & HIGH != ZEROS || with_six & HIGH != ZEROS {
+    if (text & HIGH != ZEROS) | (with_six & HIGH != ZEROS) {
         return None;
     }
     let ones = text - ZEROS;
@@ -39,31 +72,6 @@ fn eight_digits(text: [u8; 8]) -> Option<i64> {
     let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
     let eight = (fours * 10_000 + (fours >> 32)) & 0xffff_ffff;
     Some(eight as i64)
-}
-
-/// The value of a JSON number that is digits, perhaps with a point between them, where both they and their power of ten
-/// are exact doubles: dividing rounds once, so it is the nearest one (Clinger, "How to read floating point numbers
-/// accurately").
-#[inline]
-pub(super) fn double_of_digits(text: &str) -> Option<f64> {
-    const MAX_DIGITS: usize = 15;
-    const POWERS: [f64; MAX_DIGITS + 1] =
-        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-    let text = text.as_bytes();
-    if text.len() > MAX_DIGITS {
-        return None;
-    }
-    let mut digits = 0_i64;
-    let mut point = None;
-    for (at, byte) in text.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => digits = digits * 10 + i64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(at),
-            _ => return None,
-        }
-    }
-    let decimals = point.map_or(0, |point| text.len() - point - 1);
-    Some(digits as f64 / POWERS[decimals])
 }
 
 #[cfg(test)]
@@ -75,15 +83,22 @@ mod tests {
     proptest! {
         #[test]
         fn digits_are_worth_what_a_parser_says(
-            digits in "[0-9]{1,17}", decimals in "(\\.[0-9]{1,12})?", other in "[0-9:/;.a]{8,18}"
+            before in "[0-9.\"]{16}", digits in "[0-9]{1,17}", decimals in "(\\.[0-9]{1,12})?",
+            other in "[0-9][0-9:/;.a]{0,16}"
         ) {
             let number = format!("{digits}{decimals}");
-            if let Some(value) = double_of_digits(&number) {
+            let text = |number: &str| format!("{before}{number}").into_bytes();
+            if let Some(value) = double_of_digits(&text(&number), number.len()) {
                 prop_assert_eq!(value.to_bits(), number.parse::<f64>().unwrap().to_bits());
             }
-            prop_assert_eq!(value_of_digits(&digits), digits.parse().ok());
-            let whole = other.strip_suffix(".0").unwrap_or(&other);
-            prop_assert_eq!(value_of_digits(&other), whole.parse().ok());
+            prop_assert_eq!(double_of_digits(&text(&number), number.len()).is_some(), number.len() < BYTES);
+            if let Some(value) = double_of_digits(&text(&other), other.len()) {
+                prop_assert_eq!(Ok(value), other.parse(), "{}", other);
+            }
+            let whole = |text: &str| text.parse().ok().filter(|_| text.len() <= BYTES);
+            prop_assert_eq!(value_of_digits(&text(&digits), digits.len()), whole(&digits));
+            let plain = other.strip_suffix(".0").filter(|whole| !whole.is_empty()).unwrap_or(&other);
+            prop_assert_eq!(value_of_digits(&text(&other), other.len()), whole(plain));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Events: the records of the log.
 
-use bumpalo::Bump;
-
+use super::arena::Arena;
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
@@ -77,7 +76,7 @@ impl EventReader {
     /// # Errors
     ///
     /// It is not a JSON object, a value does not convert, or a play lacks its user or moment.
-    pub fn read<'a>(&self, record: &'a str, arena: &'a Bump) -> Result<Event<'a>, Fault> {
+    pub fn read<'a>(&self, record: &'a str, arena: &'a Arena) -> Result<Event<'a>, Fault> {
         let raw = self.keys.pick::<FIELDS>(record)?;
         let cells = self.cells(record, &raw, arena);
         let event = Event {

@@ -1,5 +1,6 @@
 //! Records: typed events and songs out of JSON text, by a warehouse COPY's conversions, or a reject.
 
+mod arena;
 mod digits;
 mod event;
 mod format;
@@ -16,6 +17,7 @@ pub use format::Format;
 pub use jsonpaths::JsonPaths;
 pub use reject::Reject;
 
+pub(crate) use arena::Arena;
 pub(crate) use event::{Event, EventReader};
 #[cfg(feature = "internals")]
 pub(crate) use reader::Reader;

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use bumpalo::Bump;
-
+use super::arena::Arena;
 use super::format::Format;
 use super::keys::Keys;
 use super::reject::Fault;
@@ -38,25 +37,24 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         Self { keys: self.keys.plain(), ..self }
     }
 
-    /// The record as text, which may be `known`; with invalid UTF-8 replaced where the format says so, and otherwise
-    /// blamed on the column it is in.
-    pub fn text<'a>(
-        &self,
-        record: &'a [u8],
-        known: Option<&'a str>,
-    ) -> Result<Cow<'a, str>, Fault> {
-        let known = known.map_or_else(|| std::str::from_utf8(record), Ok);
-        let invalid = match known {
-            Ok(text) => return Ok(Cow::Borrowed(text)),
-            Err(invalid) => invalid,
-        };
+    /// The memory that its records take.
+    pub fn arena(&self) -> Arena {
+        Arena::new(self.format.replace_invalid_chars)
+    }
+
+    /// The record as text; with invalid UTF-8 replaced where the format says so, and otherwise blamed on the column it
+    /// is in.
+    pub fn text<'a>(&self, record: &'a [u8]) -> Result<Cow<'a, str>, Fault> {
+        if let Ok(text) = simdutf8::basic::from_utf8(record) {
+            return Ok(Cow::Borrowed(text));
+        }
         if let Some(replacement) = self.format.replace_invalid_chars {
             return Ok(Cow::Owned(text::replace_invalid(record, replacement)));
         }
         const REASON: &str = "not valid UTF-8";
         // With each bad byte replaced by one byte, every value keeps its place.
         let readable = text::replace_invalid(record, b'?');
-        let at = invalid.valid_up_to();
+        let at = std::str::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
         let picked = self.keys.pick::<FIELDS>(&readable)?;
         let blamed = picked.iter().zip(self.table.columns()).find_map(|(value, column)| {
             let value = (*value)?;
@@ -73,7 +71,7 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         &'r self,
         record: &'a str,
         raw: &'r [Option<Raw>; FIELDS],
-        arena: &'a Bump,
+        arena: &'a Arena,
     ) -> Cells<'a, 'r> {
         let Self { keys: _, table, taken_below, format, dialect } = self;
         let columns = table.columns();

@@ -36,42 +36,52 @@ impl Scanner {
     /// Picks the value of each column into `picked`, which is all empty; returns whether it could. If not, `picked` is
     /// void.
     #[inline]
-    pub fn pick(&self, record: &str, picked: &mut [Option<Raw>]) -> bool {
+    pub fn pick<const COLUMNS: usize>(
+        &self,
+        record: &str,
+        picked: &mut [Option<Raw>; COLUMNS],
+    ) -> bool {
         self.try_pick(record.as_bytes(), picked).is_some()
     }
 
     #[inline]
-    fn try_pick(&self, record: &[u8], picked: &mut [Option<Raw>]) -> Option<()> {
+    fn try_pick<const COLUMNS: usize>(
+        &self,
+        record: &[u8],
+        picked: &mut [Option<Raw>; COLUMNS],
+    ) -> Option<()> {
         if record.first() != Some(&b'{') {
             return None;
         }
-        let mut at = skip_space(record, 1);
-        let mut expected = 0;
+        let (mut at, mut expected) = (1, 0);
         loop {
-            let column = self.find(record, at, expected)?;
+            at = skip_space(record, at);
+            let (column, behind) = self.find(record, at, expected)?;
+            let (value, end) = value(record, skip_space(record, behind))?;
+            *picked.get_mut(column)? = value;
             expected = column + 1;
-            let start = skip_space(record, at + self.keys[column].text.len());
-            let (value, end) = value(record, start)?;
-            picked[column] = value;
             at = skip_space(record, end);
             match record.get(at)? {
-                b',' => at = skip_space(record, at + 1),
+                b',' => at += 1,
                 b'}' if at + 1 == record.len() => return Some(()),
                 _ => return None,
             }
         }
     }
 
-    /// The column whose key stands at `at`, most likely the `expected` one.
-    #[inline]
-    fn find(&self, record: &[u8], at: usize, expected: usize) -> Option<usize> {
-        let text = record.get(at..)?;
-        let head = Head::of(record, at);
-        let stands_here = |key: &Key| key.stands_at(text, head);
+    /// The column whose key stands at `at`, most likely the `expected` one, and where the key ends.
+    #[inline(always)]
+    fn find(&self, record: &[u8], at: usize, expected: usize) -> Option<(usize, usize)> {
         match self.keys.get(expected) {
-            Some(key) if stands_here(key) => Some(expected),
-            _ => self.keys.iter().position(stands_here),
+            Some(key) if key.stands_at(record, at) => Some((expected, at + key.text.len())),
+            _ => self.search(record, at),
         }
+    }
+
+    #[inline(never)]
+    fn search(&self, record: &[u8], at: usize) -> Option<(usize, usize)> {
+        let column = self.keys.iter().position(|key| key.stands_at(record, at))?;
+        Some((column, at + self.keys[column].text.len()))
     }
 }
 
@@ -79,62 +89,52 @@ impl Scanner {
 #[derive(Debug)]
 struct Key {
     text: Vec<u8>,
-    head: Head,
+    /// Its first bytes as a number, zeros behind its end, to be compared at once.
+    head: u128,
+    /// The bits of them.
     mask: u128,
 }
 
-/// The first bytes of a text, to be compared at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Head(u128);
-
-impl Head {
-    const BYTES: usize = 16;
-
-    /// That of what starts at `at`, with zeros behind the end.
-    #[inline]
-    fn of(text: &[u8], at: usize) -> Self {
-        let rest = &text[at..];
-        if let Some(head) = rest.first_chunk() {
-            return Self(u128::from_le_bytes(*head));
-        }
-        match text.last_chunk() {
-            // The last bytes, without those before `at`.
-            Some(last) => {
-                let before = 8 * (Self::BYTES - rest.len()) as u32;
-                Self(u128::from_le_bytes(*last).checked_shr(before).unwrap_or(0))
-            }
-            None => {
-                let mut head = [0; Self::BYTES];
-                head[..rest.len()].copy_from_slice(rest);
-                Self(u128::from_le_bytes(head))
-            }
-        }
-    }
-}
-
 impl Key {
+    const HEAD_BYTES: usize = 16;
+
     fn new(name: &str) -> Self {
         let text = [b"\"", name.as_bytes(), b"\":"].concat();
-        let unused = Head::BYTES.saturating_sub(text.len());
-        Self { head: Head::of(&text, 0), mask: u128::MAX >> (8 * unused), text }
+        let mut head = [0; Self::HEAD_BYTES];
+        let length = text.len().min(Self::HEAD_BYTES);
+        head[..length].copy_from_slice(&text[..length]);
+        let mask = u128::MAX >> (8 * (Self::HEAD_BYTES - length));
+        Self { text, head: u128::from_le_bytes(head), mask }
     }
 
-    fn stands_at(&self, text: &[u8], head: Head) -> bool {
-        (head.0 ^ self.head.0) & self.mask == 0
-            && (self.text.len() <= Head::BYTES || text.starts_with(&self.text))
+    #[inline(always)]
+    fn stands_at(&self, record: &[u8], at: usize) -> bool {
+        let Some(rest) = record.get(at..) else { return false };
+        match rest.first_chunk() {
+            Some(head) => {
+                (u128::from_le_bytes(*head) ^ self.head) & self.mask == 0
+                    && (self.text.len() <= Self::HEAD_BYTES || rest.starts_with(&self.text))
+            }
+            None => rest.starts_with(&self.text),
+        }
     }
 }
 
 /// The value that starts at `start`, `None` inside where it is null, and where it ends.
-#[inline]
+#[inline(always)]
 fn value(record: &[u8], start: usize) -> Option<(Option<Raw>, usize)> {
-    let (kind, end) = match record.get(start)? {
-        b'"' => string(record, start + 1)?,
-        b'-' | b'0'..=b'9' => (RawKind::Number, number(record, start)?),
-        b'n' => return Some((None, literal(record, start, b"null")?)),
-        b't' => (RawKind::Other, literal(record, start, b"true")?),
-        b'f' => (RawKind::Other, literal(record, start, b"false")?),
-        _ => return None,
+    let first = *record.get(start)?;
+    let (kind, end) = if first == b'"' {
+        string(record, start + 1)?
+    } else if first.is_ascii_digit() || first == b'-' {
+        (RawKind::Number, number(record, start)?)
+    } else {
+        match first {
+            b'n' => return Some((None, literal(record, start, b"null")?)),
+            b't' => (RawKind::Other, literal(record, start, b"true")?),
+            b'f' => (RawKind::Other, literal(record, start, b"false")?),
+            _ => return None,
+        }
     };
     Some((Some(Raw { start: start as u32, end: end as u32, kind }), end))
 }
@@ -145,76 +145,106 @@ fn literal(record: &[u8], start: usize, name: &[u8]) -> Option<usize> {
 }
 
 /// What the string is whose opening quote stands before `at`, and where it ends, behind its closing quote.
-#[inline]
-fn string(bytes: &[u8], mut at: usize) -> Option<(RawKind, usize)> {
+///
+/// 32 bytes at once, since most strings are no longer: how often this goes round can't be foretold. The escapes among
+/// them are gone through without looking at the bytes again.
+#[inline(always)]
+fn string(bytes: &[u8], at: usize) -> Option<(RawKind, usize)> {
+    let specials = specials_at(bytes, at)?;
+    let found = at + specials.trailing_zeros() as usize;
+    if bytes.get(found) == Some(&b'"') {
+        return Some((RawKind::Plain, found + 1));
+    }
+    long_string(bytes, at)
+}
+
+#[inline(never)]
+fn long_string(bytes: &[u8], mut at: usize) -> Option<(RawKind, usize)> {
     let mut kind = RawKind::Plain;
     loop {
-        at = find_special(bytes, at)?;
-        match bytes[at] {
-            b'"' => return Some((kind, at + 1)),
-            b'\\' => {
-                kind = RawKind::Escaped;
-                at += match bytes.get(at + 1)? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-                    b'u' if bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => 6,
-                    _ => return None,
-                };
+        let mut specials = specials_at(bytes, at)?;
+        let mut next = at + CHUNK;
+        while specials != 0 {
+            let found = at + specials.trailing_zeros() as usize;
+            match bytes[found] {
+                b'"' => return Some((kind, found + 1)),
+                b'\\' => {
+                    kind = RawKind::Escaped;
+                    match bytes.get(found + 1)? {
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
+                        b'u' if is_hex(bytes.get(found + 2..found + 6)?) => {}
+                        _ => return None,
+                    }
+                    specials &= !(0b11 << (found - at));
+                    next = next.max(found + 2);
+                }
+                // A control character.
+                _ => return None,
             }
-            // A control character.
-            _ => return None,
         }
+        at = next;
     }
 }
 
-/// The first byte from `at` on that means something in a string: a quote, a backslash, or one that may not stand there.
-///
-/// 32 bytes at once, since most strings are no longer: how often this goes round can't be foretold.
 #[inline]
-pub(super) fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
-    const BYTES: usize = 32;
-    while let Some(chunk) = bytes.get(at..)?.first_chunk::<BYTES>() {
-        let found = specials(chunk);
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize);
-        }
-        at += BYTES;
+fn is_hex(digits: &[u8]) -> bool {
+    digits.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// How many bytes are looked at at once.
+const CHUNK: usize = 32;
+
+/// A bit for each of the bytes from `at` on that means something in a string: a quote, a
+/// backslash, or one that may not stand there.
+#[inline(always)]
+fn specials_at(bytes: &[u8], at: usize) -> Option<u32> {
+    match bytes.get(at..)?.first_chunk() {
+        Some(chunk) => Some(specials(chunk)),
+        None => specials_at_end(bytes, at),
     }
+}
+
+/// What [`specials_at`] gives where the text ends within the chunk.
+#[inline(never)]
+fn specials_at_end(bytes: &[u8], at: usize) -> Option<u32> {
     let rest = &bytes[at..];
-    let found = match bytes.last_chunk::<BYTES>() {
+    if rest.is_empty() {
+        return None;
+    }
+    Some(match bytes.last_chunk() {
         // The last ones, without those before `at`.
-        Some(chunk) => specials(chunk).checked_shr((BYTES - rest.len()) as u32)?,
+        Some(last) => specials(last) >> (CHUNK - rest.len()),
         None => {
-            let mut chunk = [b' '; BYTES];
+            let mut chunk = [b' '; CHUNK];
             chunk[..rest.len()].copy_from_slice(rest);
             specials(&chunk)
         }
-    };
-    (found != 0).then(|| at + found.trailing_zeros() as usize)
+    })
 }
 
 /// A bit for each byte that means something in a string.
 #[inline]
-fn specials(chunk: &[u8; 32]) -> u32 {
+fn specials(chunk: &[u8; CHUNK]) -> u32 {
     let (halves, _) = chunk.as_chunks();
     let [low, high] = [halves[0], halves[1]].map(|half| {
         let half = u8x16::new(half);
-        let control = u8x16::splat(0x1f);
-        let special = half.simd_eq(u8x16::splat(b'"'))
-            | half.simd_eq(u8x16::splat(b'\\'))
-            | half.min(control).simd_eq(half);
+        // With this bit the other way round, a quote is the next one behind the control characters.
+        let turned = half ^ u8x16::splat(b'"' ^ b' ');
+        let special =
+            turned.min(u8x16::splat(b' ')).simd_eq(turned) | half.simd_eq(u8x16::splat(b'\\'));
         special.to_bitmask()
     });
     low | high << 16
 }
 
 /// Where the number that starts at `at` ends.
-#[inline]
+#[inline(always)]
 fn number(bytes: &[u8], at: usize) -> Option<usize> {
     short_number(bytes, at).or_else(|| any_number(bytes, at))
 }
 
 /// Where the number ends if it is digits, perhaps with a point between them, in less than 16 bytes.
-#[inline]
+#[inline(always)]
 fn short_number(bytes: &[u8], at: usize) -> Option<usize> {
     let chunk = u8x16::new(*bytes.get(at..)?.first_chunk::<16>()?);
     let digit = chunk - u8x16::splat(b'0');
@@ -236,6 +266,7 @@ fn short_number(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Where the number that starts at `at` ends, however it is written.
+#[inline(never)]
 fn any_number(bytes: &[u8], mut at: usize) -> Option<usize> {
     if bytes[at] == b'-' {
         at += 1;
@@ -268,7 +299,17 @@ fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+/// Where what stands at `at` begins, behind white space, of which there is most often none.
+#[inline]
+fn skip_space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(..=b' ') => skip_any_space(bytes, at),
+        _ => at,
+    }
+}
+
+#[inline(never)]
+fn skip_any_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
         at += 1;
     }

@@ -1,7 +1,6 @@
 //! Song records: one song with its artist.
 
-use bumpalo::Bump;
-
+use super::arena::Arena;
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
@@ -43,7 +42,7 @@ impl SongReader {
     ///
     /// It is not a JSON object, a value does not convert, or one is missing that `songs` or `artists` can't be
     /// without.
-    pub fn read<'a>(&self, record: &'a str, arena: &'a Bump) -> Result<SongRecord<'a>, Fault> {
+    pub fn read<'a>(&self, record: &'a str, arena: &'a Arena) -> Result<SongRecord<'a>, Fault> {
         let raw = self.keys.pick::<FIELDS>(record)?;
         let cells = self.cells(record, &raw, arena);
         Ok(SongRecord {

@@ -2,8 +2,7 @@
 
 use bumpalo::Bump;
 use bumpalo::collections::String as ArenaString;
-
-use super::scan::find_special;
+use memchr::memchr;
 
 /// Undoes the escapes of a string's `inner` text, which a JSON parser has accepted; what it says then is held by `arena`.
 ///
@@ -18,12 +17,11 @@ pub(super) fn unescape<'a>(
     replacement: Option<u8>,
     arena: &'a Bump,
 ) -> Result<&'a str, &'static str> {
-    let Some(first) = find_special(inner.as_bytes(), 0) else {
+    let Some(first) = memchr(b'\\', inner.as_bytes()) else {
         return Ok(inner);
     };
     let mut text = ArenaString::with_capacity_in(inner.len(), arena);
     let mut rest = inner;
-    // Quotes and control characters stand in it behind a backslash only.
     let mut backslash = Some(first);
     while let Some(at) = backslash {
         text.push_str(&rest[..at]);
@@ -61,7 +59,7 @@ pub(super) fn unescape<'a>(
             }
             itself => text.push(char::from(itself)),
         }
-        backslash = find_special(rest.as_bytes(), 0);
+        backslash = memchr(b'\\', rest.as_bytes());
     }
     text.push_str(rest);
     Ok(text.into_bump_str())

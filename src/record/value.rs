@@ -1,11 +1,10 @@
 //! Values: a JSON value's source text becomes what its column holds, as a warehouse's COPY converts it.
 
-use bumpalo::Bump;
-
+use super::arena::Arena;
 use super::digits::{double_of_digits, value_of_digits};
 use super::format::Format;
 use super::reject::Fault;
-use super::text::{compact, truncate, unescape};
+use super::text::truncate;
 use crate::dialect::Dialect;
 use crate::table::Column;
 use crate::table::time::Moment;
@@ -66,7 +65,7 @@ pub(super) struct Cells<'a, 'r> {
     pub format: &'r Format,
     pub dialect: Dialect,
     /// Holds the texts that do not stand in the record as they are.
-    pub arena: &'a Bump,
+    pub arena: &'a Arena,
 }
 
 /// A string without escapes goes into the column as it is where it has fewer bytes than this.
@@ -102,7 +101,7 @@ impl<'a> Cells<'a, '_> {
             RawKind::Plain => raw.inner(self.record),
             RawKind::Escaped => self.unescape(index, raw)?,
             RawKind::Number => raw.source(self.record),
-            RawKind::Other => compact(raw.source(self.record), self.arena),
+            RawKind::Other => self.arena.compact(raw.source(self.record)),
         };
         let is_null = (self.format.empty_as_null && text.is_empty())
             || (self.format.blanks_as_null && !text.is_empty() && text.trim().is_empty());
@@ -135,12 +134,13 @@ impl<'a> Cells<'a, '_> {
     #[inline(always)]
     pub fn bigint(&self, index: usize) -> Result<Option<i64>, Fault> {
         let Some(raw) = self.raw[index] else { return Ok(None) };
-        let digits = match raw.kind {
-            RawKind::Number => raw.source(self.record),
-            RawKind::Plain => raw.inner(self.record),
-            RawKind::Escaped | RawKind::Other => "",
+        let (start, end) = (raw.start as usize, raw.end as usize);
+        let (start, end) = match raw.kind {
+            RawKind::Number => (start, end),
+            RawKind::Plain => (start + 1, end - 1),
+            RawKind::Escaped | RawKind::Other => return self.any_bigint(index),
         };
-        if let Some(value) = value_of_digits(digits) {
+        if let Some(value) = value_of_digits(&self.record.as_bytes()[..end], end - start) {
             return Ok(Some(value));
         }
         self.any_bigint(index)
@@ -155,8 +155,9 @@ impl<'a> Cells<'a, '_> {
     #[inline(always)]
     pub fn double(&self, index: usize) -> Result<Option<f64>, Fault> {
         let Some(raw) = self.raw[index] else { return Ok(None) };
+        let (start, end) = (raw.start as usize, raw.end as usize);
         if raw.kind == RawKind::Number
-            && let Some(value) = double_of_digits(raw.source(self.record))
+            && let Some(value) = double_of_digits(&self.record.as_bytes()[..end], end - start)
         {
             return Ok(Some(value));
         }
@@ -213,8 +214,7 @@ impl<'a> Cells<'a, '_> {
     }
 
     fn unescape(&self, index: usize, raw: Raw) -> Result<&'a str, Fault> {
-        unescape(raw.inner(self.record), self.format.replace_invalid_chars, self.arena)
-            .map_err(|reason| self.fault(index, reason))
+        self.arena.unescape(raw.inner(self.record)).map_err(|reason| self.fault(index, reason))
     }
 
     #[cold]
@@ -294,7 +294,7 @@ mod tests {
         convert: impl Fn(&Cells<'_, '_>) -> Result<T, Fault>,
     ) -> Result<T, String> {
         let raw = [(record != "null").then(|| Raw::of(record, record))];
-        let (arena, dialect) = (Bump::new(), Dialect::Postgres);
+        let (arena, dialect) = (Arena::new(format.replace_invalid_chars), Dialect::Postgres);
         let taken_below = &[taken_below(columns[0], format, dialect)];
         convert(&Cells { record, raw: &raw, columns, taken_below, format, dialect, arena: &arena })
             .map_err(|fault| fault.reason.into_owned())

@@ -121,8 +121,10 @@ impl Catalog {
     pub fn match_index(&self, matching: Matching) -> MatchIndex {
         let mut songs: Vec<_> = self.songs.iter().collect();
         songs.sort_unstable_by_key(|(song_id, _)| *song_id);
-        let songs = songs.into_iter().map(|(song_id, song)| IndexedSong::new(song_id, song));
-        MatchIndex::new(songs.collect(), matching)
+        MatchIndex::new(
+            songs.into_iter().map(|(song_id, song)| IndexedSong::new(song_id, song)),
+            matching,
+        )
     }
 }
 
@@ -141,9 +143,8 @@ impl Fold for Catalog {
 /// Finds the song of a play.
 #[derive(Debug)]
 pub(crate) struct MatchIndex {
-    songs: Vec<IndexedSong>,
-    /// Positions in `songs`, by what songs are matched on.
-    index: HashTable<u32>,
+    /// By what they are matched on.
+    songs: HashTable<IndexedSong>,
     hasher: DefaultHashBuilder,
     matching: Matching,
 }
@@ -175,16 +176,17 @@ struct MatchKey<'a> {
 
 impl MatchIndex {
     /// Of several songs with the same key the first one is kept, so `songs` come ordered by id.
-    fn new(songs: Vec<IndexedSong>, matching: Matching) -> Self {
+    fn new(songs: impl ExactSizeIterator<Item = IndexedSong>, matching: Matching) -> Self {
         let hasher = DefaultHashBuilder::default();
-        let mut index = HashTable::with_capacity(songs.len());
-        for (position, song) in songs.iter().enumerate() {
+        let mut index = HashTable::<IndexedSong>::with_capacity(songs.len());
+        for song in songs {
             let key = song.key(matching);
-            let same = |other: &u32| songs[*other as usize].key(matching) == key;
-            let hash_of = |other: &u32| songs[*other as usize].key(matching).hash(&hasher);
-            index.entry(key.hash(&hasher), same, hash_of).or_insert(position as u32);
+            let hash = key.hash(&hasher);
+            if index.find(hash, |other| other.key(matching) == key).is_none() {
+                index.insert_unique(hash, song, |other| other.key(matching).hash(&hasher));
+            }
         }
-        Self { songs, index, hasher, matching }
+        Self { songs: index, hasher, matching }
     }
 
     /// The song of the smallest id that is the one which `event` tells of.
@@ -194,9 +196,8 @@ impl MatchIndex {
             Matching::TitleArtist => None,
         };
         let key = MatchKey { title: event.song?, artist_name: event.artist?, duration };
-        let same = |position: &u32| self.songs[*position as usize].key(self.matching) == key;
-        let position = *self.index.find(key.hash(&self.hasher), same)?;
-        Some(self.songs[position as usize].ids())
+        let same = |song: &IndexedSong| song.key(self.matching) == key;
+        Some(self.songs.find(key.hash(&self.hasher), same)?.ids())
     }
 }
 

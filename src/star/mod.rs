@@ -73,7 +73,6 @@ pub(crate) fn songplay<'a>(
 
 #[cfg(test)]
 mod tests {
-    use bumpalo::Bump;
     use proptest::prelude::*;
 
     use super::*;
@@ -136,7 +135,7 @@ mod tests {
         ) {
             let reader = SongReader::new(&Format::default(), Dialect::Postgres);
             let add = |catalog: &mut Catalog, record: &str, place| {
-                catalog.add(&reader.read(record, &Bump::new()).unwrap(), place);
+                catalog.add(&reader.read(record, &reader.arena()).unwrap(), place);
             };
             let in_order: Vec<usize> = (0..records.len()).collect();
             let one = folded(&records, &in_order, 1, add);
@@ -152,7 +151,7 @@ mod tests {
         ) {
             let reader = EventReader::new(&Format::default(), Dialect::Postgres);
             let see = |users: &mut Users, record: &str, place| {
-                users.see(&reader.read(record, &Bump::new()).unwrap(), place);
+                users.see(&reader.read(record, &reader.arena()).unwrap(), place);
             };
             let in_order: Vec<usize> = (0..records.len()).collect();
             let one = folded(&records, &in_order, 1, see);
