@@ -28,7 +28,7 @@ pub(super) fn double_of_digits(text: &[u8], length: usize) -> Option<f64> {
         return None;
     }
     let number = last_bytes(text, length)?;
-    let points = u8x16::new(number.to_le_bytes()).simd_eq(u8x16::splat(b'.')).to_bitmask();
+    let points = u8x16::new(number.to_le_bytes()).simd_eq(u8x16::splat(b'.' ^ b'0')).to_bitmask();
     if points == 0 {
         return sixteen_digits(number).map(|value| value as f64);
     }
@@ -36,38 +36,33 @@ pub(super) fn double_of_digits(text: &[u8], length: usize) -> Option<f64> {
     let whole = number & !(u128::MAX << (8 * point));
     // All bits but those of what stands behind the point.
     let decimals = number & (u128::MAX << (8 * point) << 8);
-    let digits = sixteen_digits(whole << 8 | decimals | u128::from(b'0'))?;
+    let digits = sixteen_digits(whole << 8 | decimals)?;
     Some(digits as f64 / POWERS[BYTES - 1 - point as usize])
 }
 
-/// The last `length` bytes of `text` with zeros before them, which are a digit each; the first one is the lowest.
+/// What the last `length` bytes of `text` are worth if they are digits, with zeros before them; the first one is the
+/// lowest.
 #[inline]
 fn last_bytes(text: &[u8], length: usize) -> Option<u128> {
-    const ZEROS: u128 = u128::from_le_bytes([b'0'; BYTES]);
     if length == 0 || length > BYTES {
         return None;
     }
-    let bytes = u128::from_le_bytes(*text.last_chunk()?);
-    let ours = u128::MAX << (8 * (BYTES - length));
-    Some(bytes & ours | ZEROS & !ours)
+    let digits = u128::from_le_bytes(*text.last_chunk()?) ^ u128::from_le_bytes([b'0'; BYTES]);
+    Some(digits & (u128::MAX << (8 * (BYTES - length))))
 }
 
 #[inline]
-fn sixteen_digits(text: u128) -> Option<i64> {
-    Some(eight_digits(text as u64)? * 100_000_000 + eight_digits((text >> 64) as u64)?)
+fn sixteen_digits(digits: u128) -> Option<i64> {
+    Some(eight_digits(digits as u64)? * 100_000_000 + eight_digits((digits >> 64) as u64)?)
 }
 
-/// The value of eight digits: all pairs of them, then all pairs of those, then both fours at once.
+/// The number that eight digits make: all pairs of them, then all pairs of those, then both fours at once.
 #[inline]
-fn eight_digits(text: u64) -> Option<i64> {
-    const ZEROS: u64 = u64::from_le_bytes(*b"00000000");
-    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
-    // What is no digit has another high half, or gets one with six more.
-    let with_six = text.wrapping_add(0x0606_0606_0606_0606);
-    if (text & HIGH != ZEROS) | (with_six & HIGH != ZEROS) {
+fn eight_digits(ones: u64) -> Option<i64> {
+    // More than nine has the highest bit, or gets it.
+    if (ones | ones.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080 != 0 {
         return None;
     }
-    let ones = text - ZEROS;
     let twos = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (twos * 100 + (twos >> 16)) & 0x0000_ffff_0000_ffff;
     let eight = (fours * 10_000 + (fours >> 32)) & 0xffff_ffff;
