@@ -91,7 +91,7 @@ struct Key {
     text: Vec<u8>,
     /// Its first bytes as a number, zeros behind its end, to be compared at once.
     head: u128,
-    /// The bits of them.
+    /// All bits of the bytes that it has.
     mask: u128,
 }
 
@@ -146,8 +146,7 @@ fn literal(record: &[u8], start: usize, name: &[u8]) -> Option<usize> {
 
 /// What the string is whose opening quote stands before `at`, and where it ends, behind its closing quote.
 ///
-/// 32 bytes at once, since most strings are no longer: how often this goes round can't be foretold. The escapes among
-/// them are gone through without looking at the bytes again.
+/// Most strings have no escapes, and end within a chunk or just behind it: how often a loop goes round can't be foretold.
 #[inline(always)]
 fn string(bytes: &[u8], at: usize) -> Option<(RawKind, usize)> {
     let specials = specials_at(bytes, at)?;
@@ -158,6 +157,8 @@ fn string(bytes: &[u8], at: usize) -> Option<(RawKind, usize)> {
     long_string(bytes, at)
 }
 
+/// What [`string`] gives, however the string is written. The escapes of a chunk are gone through without looking for
+/// them again.
 #[inline(never)]
 fn long_string(bytes: &[u8], mut at: usize) -> Option<(RawKind, usize)> {
     let mut kind = RawKind::Plain;
@@ -194,8 +195,8 @@ fn is_hex(digits: &[u8]) -> bool {
 /// How many bytes are looked at at once.
 const CHUNK: usize = 32;
 
-/// A bit for each of the bytes from `at` on that means something in a string: a quote, a
-/// backslash, or one that may not stand there.
+/// A bit for each of the bytes from `at` on that means something in a string: a quote, a backslash, or one that may not
+/// stand there.
 #[inline(always)]
 fn specials_at(bytes: &[u8], at: usize) -> Option<u32> {
     match bytes.get(at..)?.first_chunk() {
