@@ -214,9 +214,8 @@ fn taken(
     mut arena: Arena,
     read: impl Fn(&[u8], &Arena) -> Result<(), Fault>,
 ) -> u64 {
-    let outcome = each_record(&blocks.0, |record, _| {
-        arena.reset();
-        read(record, &arena).map(|()| Fate::Taken)
+    let outcome = each_record(&blocks.0, &mut arena, |record, _, arena| {
+        read(record, arena).map(|()| Fate::Taken)
     });
     outcome.counts.iter().map(|counts| counts.amounts.taken).sum()
 }

@@ -6,7 +6,7 @@ use crate::buffer::Buffers;
 use crate::decode::{Block, FrameKind};
 use crate::encode::{Encoding, Rows};
 use crate::ledger::Amounts;
-use crate::record::{EventReader, Fault, Reject, SongReader};
+use crate::record::{Arena, EventReader, Fault, Reject, SongReader};
 use crate::source::Object;
 use crate::star::{Catalog, Fold, MatchIndex, Moments, Place, Users, songplay};
 use crate::table::Table;
@@ -67,11 +67,9 @@ pub(crate) struct Songs {
 impl Songs {
     pub fn transform(&self, pieces: &[Piece], catalog: &mut Catalog) -> Outcome {
         let mut staged = Rows::new(Table::StagingSongs, self.encoding);
-        let mut arena = self.reader.arena();
-        let mut outcome = each_record(pieces, |record, place| {
-            arena.reset();
+        let mut outcome = each_record(pieces, &mut self.reader.arena(), |record, place, arena| {
             let text = self.reader.text(record)?;
-            let song = self.reader.read(&text, &arena)?;
+            let song = self.reader.read(&text, arena)?;
             if self.star {
                 catalog.add(&song, place);
             }
@@ -111,11 +109,9 @@ impl Logs {
         let mut plays = Rows::within(Table::Songplays, self.encoding, self.plays.take(plays_bytes));
         let mut staged =
             Rows::within(Table::StagingEvents, self.encoding, self.staged.take(staged_bytes));
-        let mut arena = self.reader.arena();
-        let mut outcome = each_record(pieces, |record, place| {
-            arena.reset();
+        let mut outcome = each_record(pieces, &mut self.reader.arena(), |record, place, arena| {
             let text = self.reader.text(record)?;
-            let event = self.reader.read(&text, &arena)?;
+            let event = self.reader.read(&text, arena)?;
             let mut taken = event.is_play();
             if let Some(songs) = &self.songs {
                 listening.users.see(&event, place);
@@ -157,7 +153,8 @@ impl Outcome {
 /// Has every record read and collects those that can't be.
 pub(crate) fn each_record(
     pieces: &[Piece],
-    mut read: impl FnMut(&[u8], Place) -> Result<Fate, Fault>,
+    arena: &mut Arena,
+    mut read: impl FnMut(&[u8], Place, &Arena) -> Result<Fate, Fault>,
 ) -> Outcome {
     let mut outcome = Outcome::default();
     for Piece { object, block, last } in pieces {
@@ -168,7 +165,9 @@ pub(crate) fn each_record(
             let record = block.record(frame);
             let result = match (frame.kind, u32::try_from(number)) {
                 (FrameKind::Record, Ok(record_no)) => {
-                    read(record, Place { rank: object.rank, record_no, object_id: object.id })
+                    arena.reset();
+                    let place = Place { rank: object.rank, record_no, object_id: object.id };
+                    read(record, place, arena)
                 }
                 (FrameKind::Record, Err(_)) => {
                     Err(Fault::record("the object has more than 4294967295 records"))

@@ -148,9 +148,8 @@ fn records(
 ) -> Result<u64> {
     let mut seen = 0;
     batches(objects, config, |batch| {
-        let outcome = each_record(batch, |record, place| {
-            arena.reset();
-            read(record, place, &arena).map(|()| Fate::Taken)
+        let outcome = each_record(batch, &mut arena, |record, place, arena| {
+            read(record, place, arena).map(|()| Fate::Taken)
         });
         seen += counted(&outcome);
     })?;
