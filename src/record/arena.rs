@@ -3,7 +3,6 @@
 use std::array;
 use std::cell::OnceCell;
 use std::hash::BuildHasher;
-use std::ops::RangeInclusive;
 
 use bumpalo::Bump;
 use hashbrown::DefaultHashBuilder;
@@ -16,22 +15,42 @@ pub(crate) struct Arena {
     bump: Bump,
     /// What takes the place of each byte that no database can hold.
     replacement: Option<u8>,
-    /// Long texts whose escapes were undone, each in the slot that its hash says, where the first one stays: user
-    /// agents have many escapes, and there are few user agents.
+    /// Long texts whose escapes were undone, of which the first ones stay: user agents have many escapes, and there are
+    /// few user agents.
     known: [OnceCell<Known>; SLOTS],
     hasher: DefaultHashBuilder,
 }
 
 #[derive(Debug)]
 struct Known {
+    /// With the quote behind it.
     escaped: Box<str>,
     text: Box<str>,
 }
 
-const SLOTS: usize = 256;
+impl Known {
+    fn inner(&self) -> &str {
+        &self.escaped[..self.escaped.len() - 1]
+    }
+}
 
-/// Shorter ones are undone faster than found, longer ones are no user agents.
-const WORTH_KNOWING: RangeInclusive<usize> = 64..=512;
+/// Where a known text is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot(u8);
+
+impl Slot {
+    /// Any slot, where no text is known.
+    pub const NONE: Self = Self(0);
+}
+
+const SLOTS: usize = 1 << u8::BITS;
+
+/// A text is looked for in this many slots, the first of which its first bytes say.
+const TRIES: u8 = 8;
+const HEAD_BYTES: usize = 64;
+
+/// Longer ones are no user agents.
+const MOST_BYTES: usize = 512;
 
 impl Arena {
     pub fn new(replacement: Option<u8>) -> Self {
@@ -48,24 +67,51 @@ impl Arena {
         self.bump.reset();
     }
 
+    /// The known text of the string that `json` begins with, behind its opening quote, and where the string ends.
+    #[inline(never)]
+    pub(super) fn known(&self, json: &[u8]) -> Option<(Slot, usize)> {
+        for slot in self.slots(json.first_chunk()?) {
+            let Known { escaped, text: _ } = self.known[usize::from(slot.0)].get()?;
+            if json.starts_with(escaped.as_bytes()) {
+                return Some((slot, escaped.len()));
+            }
+        }
+        None
+    }
+
+    /// What the string says whose text is kept in `slot`.
+    pub(super) fn text(&self, slot: Slot) -> &str {
+        self.known[usize::from(slot.0)].get().map_or("", |known| &known.text)
+    }
+
+    fn slots(&self, head: &[u8; HEAD_BYTES]) -> impl Iterator<Item = Slot> {
+        let first = self.hasher.hash_one(head) as u8;
+        (0..TRIES).map(move |number| Slot(first.wrapping_add(number)))
+    }
+
     /// What a string says whose `inner` text has escapes, as [`unescape`] does.
     ///
     /// # Errors
     ///
     /// There is something to replace and no replacement.
     pub(super) fn unescape<'a>(&'a self, inner: &'a str) -> Result<&'a str, &'static str> {
-        if !WORTH_KNOWING.contains(&inner.len()) {
-            return unescape(inner, self.replacement, &self.bump);
+        let unescaped = || unescape(inner, self.replacement, &self.bump);
+        let Some(head) = inner.as_bytes().first_chunk() else { return unescaped() };
+        if inner.len() > MOST_BYTES {
+            return unescaped();
         }
-        let slot = &self.known[self.hasher.hash_one(inner) as usize % SLOTS];
-        match slot.get() {
-            Some(known) if *known.escaped == *inner => Ok(&known.text),
-            Some(_) => unescape(inner, self.replacement, &self.bump),
-            None => {
-                let text = unescape(inner, self.replacement, &self.bump)?;
-                Ok(&slot.get_or_init(|| Known { escaped: inner.into(), text: text.into() }).text)
+        for slot in self.slots(head) {
+            let kept = &self.known[usize::from(slot.0)];
+            match kept.get() {
+                Some(known) if known.inner() == inner => return Ok(&known.text),
+                Some(_) => {}
+                None => {
+                    let (escaped, text) = ([inner, "\""].concat().into(), unescaped()?.into());
+                    return Ok(&kept.get_or_init(|| Known { escaped, text }).text);
+                }
             }
         }
+        unescaped()
     }
 
     /// JSON text without the white space between its tokens.
@@ -85,10 +131,26 @@ mod tests {
             (0..3 * SLOTS).map(|number| format!("{number}\\/{}", "x".repeat(number))).collect();
         for escaped in texts.iter().chain(&texts) {
             arena.reset();
-            assert_eq!(arena.unescape(escaped), Ok(&*escaped.replace("\\/", "/")));
+            let text = escaped.replace("\\/", "/");
+            assert_eq!(arena.unescape(escaped), Ok(&*text));
+            let json = format!("{escaped}\",\"userId\":\"8\"}}");
+            if let Some((slot, length)) = arena.known(json.as_bytes()) {
+                assert_eq!((arena.text(slot), length), (&*text, escaped.len() + 1));
+            }
         }
-        let taken = arena.known.iter().filter_map(OnceCell::get);
-        assert!(taken.clone().count() > SLOTS / 2);
-        assert!(taken.clone().all(|known| WORTH_KNOWING.contains(&known.escaped.len())));
+        let known: Vec<_> = arena.known.iter().filter_map(OnceCell::get).collect();
+        assert!(known.len() > SLOTS / 2);
+        assert!(known.iter().all(|it| (HEAD_BYTES..=MOST_BYTES).contains(&it.inner().len())));
+    }
+
+    #[test]
+    fn a_text_that_goes_on_is_another() {
+        let arena = Arena::new(None);
+        let agent = format!("Mozilla\\/5.0 {}", "x".repeat(HEAD_BYTES));
+        arena.unescape(&agent).unwrap();
+        for (behind, is_known) in [("\"", true), ("x\"", false), ("\\\"\"", false), ("", false)] {
+            let json = format!("{agent}{behind}");
+            assert_eq!(arena.known(json.as_bytes()).is_some(), is_known, "{json}");
+        }
     }
 }

@@ -4,8 +4,9 @@ use super::arena::Arena;
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
-use super::reader::Reader;
+use super::reader::{Reader, Record};
 use super::reject::Fault;
+use super::value::{BigInt, Cells, Double, Int, Refusal, Text, Timestamp, Values};
 use crate::dialect::Dialect;
 use crate::table::Table;
 use crate::table::staging_events::FIELDS;
@@ -65,8 +66,8 @@ pub(crate) type EventReader = Reader<FIELDS>;
 impl EventReader {
     pub fn new(format: &Format, dialect: Dialect) -> Self {
         let keys = match &format.jsonpaths {
-            Some(paths) => Keys::new(paths.iter().cloned(), format.ignore_case),
-            None => Keys::new(KEYS.map(JsonPath::member).into_iter(), format.ignore_case),
+            Some(paths) => Keys::new(paths.columns().clone(), format.ignore_case),
+            None => Keys::new(KEYS.map(JsonPath::member), format.ignore_case),
         };
         Self::of(keys, Table::StagingEvents, format, dialect)
     }
@@ -76,34 +77,41 @@ impl EventReader {
     /// # Errors
     ///
     /// It is not a JSON object, a value does not convert, or a play lacks its user or moment.
-    pub fn read<'a>(&self, record: &'a str, arena: &'a Arena) -> Result<Event<'a>, Fault> {
-        let raw = self.keys.pick::<FIELDS>(record)?;
-        let cells = self.cells(record, &raw, arena);
+    pub fn read<'a>(&'a self, record: &'a str, arena: &'a Arena) -> Result<Event<'a>, Fault> {
+        self.read_as(record, arena)
+    }
+}
+
+impl<'a> Record<'a> for Event<'a> {
+    #[inline(always)]
+    fn of<V: Values<'a>>(mut cells: Cells<'a, V>) -> Result<Self, Refusal> {
         let event = Event {
-            artist: cells.text(0)?,
-            auth: cells.text(1)?,
-            first_name: cells.text(2)?,
-            gender: cells.text(3)?,
-            item_in_session: cells.int(4)?,
-            last_name: cells.text(5)?,
-            length: cells.double(6)?,
-            level: cells.text(7)?,
-            location: cells.text(8)?,
-            method: cells.text(9)?,
-            page: cells.text(10)?,
-            registration: cells.bigint(11)?,
-            session_id: cells.int(12)?,
-            song: cells.text(13)?,
-            status: cells.int(14)?,
-            ts: cells.moment(TS)?,
-            user_agent: cells.text(16)?,
-            user_id: cells.int(USER_ID)?,
+            artist: cells.next::<Text>(0)?,
+            auth: cells.next::<Text>(1)?,
+            first_name: cells.next::<Text>(2)?,
+            gender: cells.next::<Text>(3)?,
+            item_in_session: cells.next::<Int>(4)?,
+            last_name: cells.next::<Text>(5)?,
+            length: cells.next::<Double>(6)?,
+            level: cells.next::<Text>(7)?,
+            location: cells.next::<Text>(8)?,
+            method: cells.next::<Text>(9)?,
+            page: cells.next::<Text>(10)?,
+            registration: cells.next::<BigInt>(11)?,
+            session_id: cells.next::<Int>(12)?,
+            song: cells.next::<Text>(13)?,
+            status: cells.next::<Int>(14)?,
+            ts: cells.next::<Timestamp>(TS)?,
+            user_agent: cells.next::<Text>(16)?,
+            user_id: cells.next::<Int>(USER_ID)?,
         };
+        cells.end()?;
+        let reason = "missing in a NextSong event";
         if event.is_play() && event.user_id.is_none() {
-            return Err(cells.fault(USER_ID, "missing in a NextSong event"));
+            return Err(Refusal { column: USER_ID, reason });
         }
         if event.is_play() && event.ts.is_none() {
-            return Err(cells.fault(TS, "missing in a NextSong event"));
+            return Err(Refusal { column: TS, reason });
         }
         Ok(event)
     }
@@ -113,5 +121,23 @@ impl Event<'_> {
     /// Whether a song was played.
     pub fn is_play(&self) -> bool {
         self.page == Some("NextSong")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_the_same_when_its_texts_are_known() {
+        let agent = r#"\"Mozilla\/5.0 (X11; Linux x86_64) AppleWebKit\/537.36 (KHTML, like Gecko) Chrome\/34\""#;
+        let record =
+            format!(r#"{{"page":"Home","ts":1541106106796,"userAgent":"{agent}","userId":"8"}}"#);
+        let reader = EventReader::new(&Format::default(), Dialect::Postgres);
+        let arena = reader.arena();
+        let [first, again] = [(); 2].map(|()| reader.read(&record, &arena).unwrap());
+        assert!(arena.known(format!("{agent}\"").as_bytes()).is_some());
+        assert_eq!(first.user_agent, Some(&*agent.replace('\\', "")));
+        assert_eq!(first, again);
     }
 }

@@ -9,7 +9,7 @@ use crate::table::staging_events::FIELDS;
 
 /// The paths of a JSONPaths file, one for each column of `staging_events`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct JsonPaths(Vec<JsonPath>);
+pub struct JsonPaths(Box<[JsonPath; FIELDS]>);
 
 /// A way into a JSON object: the member that it starts with and the steps below.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,24 +42,24 @@ impl JsonPaths {
                 .because(cause)
                 .with_help("it should read {\"jsonpaths\": [\"$['artist']\", …]}")
         })?;
-        let count = file.jsonpaths.len();
-        if count != FIELDS {
-            let what =
-                format!("the JSONPaths file has {count} paths, staging_events {FIELDS} columns");
-            return Err(Error::config(what)
-                .with_help("give one path for each column of staging_events, in its order"));
-        }
         let paths = file.jsonpaths.iter().map(|path| {
             JsonPath::parse(path).ok_or_else(|| {
                 Error::config(format!("not a JSON path: {path}"))
                     .with_help("write it as $.member, $['member'] or $['member'][0]")
             })
         });
-        paths.collect::<Result<_>>().map(Self)
+        paths.collect::<Result<Box<[_]>>>()?.try_into().map(Self).map_err(|paths: Box<[_]>| {
+            let count = paths.len();
+            let what =
+                format!("the JSONPaths file has {count} paths, staging_events {FIELDS} columns");
+            Error::config(what)
+                .with_help("give one path for each column of staging_events, in its order")
+        })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &JsonPath> {
-        self.0.iter()
+    /// The paths in the order of the columns.
+    pub(super) fn columns(&self) -> &[JsonPath; FIELDS] {
+        &self.0
     }
 }
 

@@ -9,17 +9,17 @@ use serde_json::value::RawValue;
 
 use super::jsonpaths::{JsonPath, Step};
 use super::reject::Fault;
-use super::scan::Scanner;
+use super::scan::{Members, Scanner};
 use super::text::unescape;
-use super::value::Raw;
+use super::value::{Raw, Rules};
 
 /// The members that a record's columns are fed from.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct Keys<const COLUMNS: usize> {
     feeds: HashMap<String, Vec<Feed>>,
     ignore_case: bool,
     /// The fast path, where there is one.
-    scanner: Option<Scanner>,
+    scanner: Option<Scanner<COLUMNS>>,
 }
 
 #[derive(Debug)]
@@ -28,10 +28,9 @@ struct Feed {
     below: Vec<Step>,
 }
 
-impl Keys {
+impl<const COLUMNS: usize> Keys<COLUMNS> {
     /// The columns in order, each fed from its path.
-    pub fn new(paths: impl Iterator<Item = JsonPath>, ignore_case: bool) -> Self {
-        let paths: Vec<_> = paths.collect();
+    pub fn new(paths: [JsonPath; COLUMNS], ignore_case: bool) -> Self {
         let scanner = if ignore_case { None } else { Scanner::new(&paths) };
         let mut feeds = HashMap::<String, Vec<Feed>>::new();
         for (column, JsonPath { key, below }) in paths.into_iter().enumerate() {
@@ -42,34 +41,32 @@ impl Keys {
     }
 
     /// The same keys without the fast path.
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(feature = "internals")]
     pub fn plain(self) -> Self {
         Self { scanner: None, ..self }
     }
 
-    /// The value of each column; `None` where it is missing or null.
+    /// The values of `record` as they are come to, where it may be read so.
+    #[inline(always)]
+    pub fn members<'a>(&'a self, record: &'a str) -> Option<Members<'a, COLUMNS>> {
+        self.scanner.as_ref()?.members(record)
+    }
+
+    /// The value of each column.
     ///
     /// # Errors
     ///
     /// `record` is not one JSON object.
-    #[inline]
-    pub fn pick<const COLUMNS: usize>(
-        &self,
-        record: &str,
-    ) -> Result<[Option<Raw>; COLUMNS], Fault> {
-        let mut picked = [None; COLUMNS];
-        if let Some(scanner) = &self.scanner
-            && scanner.pick(record, &mut picked)
-        {
-            return Ok(picked);
-        }
-        self.parse(record)
+    #[inline(never)]
+    pub fn pick(&self, rules: &Rules<'_>) -> Result<[Raw; COLUMNS], Fault> {
+        let picked = self.scanner.as_ref().and_then(|scanner| scanner.pick(rules));
+        picked.map_or_else(|| self.parse(rules.record), Ok)
     }
 
     /// What [`pick`](Self::pick) gives, from a JSON parser.
     #[cold]
-    fn parse<const COLUMNS: usize>(&self, record: &str) -> Result<[Option<Raw>; COLUMNS], Fault> {
-        let mut picked = [None; COLUMNS];
+    pub fn parse(&self, record: &str) -> Result<[Raw; COLUMNS], Fault> {
+        let mut picked = [Raw::NULL; COLUMNS];
         let read = each_member(record, |key, value| {
             let feeds = if self.ignore_case {
                 self.feeds.get(&key.to_lowercase())
@@ -78,7 +75,7 @@ impl Keys {
             };
             for feed in feeds.into_iter().flatten() {
                 let value = descend(value, &feed.below, self.ignore_case);
-                picked[feed.column] = value.map(|value| Raw::of(record, value));
+                picked[feed.column] = value.map_or(Raw::NULL, |value| Raw::of(record, value));
             }
         });
         match read {
@@ -149,12 +146,17 @@ fn each_member<'a>(json: &'a str, each: impl FnMut(&str, &'a str)) -> serde_json
 mod tests {
     use super::*;
 
-    fn picked(record: &str, paths: &[(&str, Vec<Step>)], ignore_case: bool) -> [Option<String>; 2] {
+    fn picked(
+        record: &str,
+        paths: &[(&str, Vec<Step>); 2],
+        ignore_case: bool,
+    ) -> [Option<String>; 2] {
         let paths = paths
-            .iter()
+            .each_ref()
             .map(|(key, below)| JsonPath { key: (*key).to_owned(), below: below.clone() });
         let keys = Keys::new(paths, ignore_case);
-        keys.pick::<2>(record).unwrap().map(|value| value.map(|raw| raw.source(record).to_owned()))
+        let picked = keys.parse(record).unwrap();
+        picked.map(|raw| raw.source(record).map(str::to_owned))
     }
 
     #[test]
@@ -187,13 +189,13 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused_without_overflowing_the_stack() {
-        let keys = Keys::new(["a", "b"].map(JsonPath::member).into_iter(), false);
+        let keys = Keys::new(["a", "b"].map(JsonPath::member), false);
         let deep = format!("{{\"a\":{}", "[".repeat(1 << 20));
         let deep_unknown = format!("{{\"z\":{}{}}}", "[".repeat(1 << 20), "]".repeat(1 << 20));
-        assert!(keys.pick::<2>(&deep).is_err());
-        assert!(keys.pick::<2>(&deep_unknown).is_ok());
+        assert!(keys.parse(&deep).is_err());
+        assert!(keys.parse(&deep_unknown).is_ok());
         for record in ["", "1", "[{}]", "{\"a\":1", "{\"a\":01}", "{\"a\":\"\n\"}", "{} {}"] {
-            assert!(keys.pick::<2>(record).is_err(), "{record}");
+            assert!(keys.parse(record).is_err(), "{record}");
         }
     }
 }

@@ -7,14 +7,14 @@ use super::format::Format;
 use super::keys::Keys;
 use super::reject::Fault;
 use super::text;
-use super::value::{Cells, Raw, taken_below};
+use super::value::{Cells, Refusal, Rules, Values, taken_below};
 use crate::dialect::Dialect;
 use crate::table::Table;
 
 /// Reads records of one format, which feed so many columns of a staging table.
 #[derive(Debug)]
 pub(crate) struct Reader<const FIELDS: usize> {
-    pub(super) keys: Keys,
+    pub(super) keys: Keys<FIELDS>,
     table: Table,
     /// What [`taken_below`] says of each column.
     taken_below: [usize; FIELDS],
@@ -25,7 +25,7 @@ pub(crate) struct Reader<const FIELDS: usize> {
 
 impl<const FIELDS: usize> Reader<FIELDS> {
     /// A reader of records whose `keys` feed the first columns of `table`.
-    pub(super) fn of(keys: Keys, table: Table, format: &Format, dialect: Dialect) -> Self {
+    pub(super) fn of(keys: Keys<FIELDS>, table: Table, format: &Format, dialect: Dialect) -> Self {
         let taken_below =
             std::array::from_fn(|index| taken_below(table.columns()[index], format, dialect));
         Self { keys, table, taken_below, format: format.clone(), dialect }
@@ -55,10 +55,9 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         // With each bad byte replaced by one byte, every value keeps its place.
         let readable = text::replace_invalid(record, b'?');
         let at = std::str::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
-        let picked = self.keys.pick::<FIELDS>(&readable)?;
+        let picked = self.keys.parse(&readable)?;
         let blamed = picked.iter().zip(self.table.columns()).find_map(|(value, column)| {
-            let value = (*value)?;
-            let place = value.start as usize..value.end as usize;
+            let place = value.start..value.end;
             place
                 .contains(&at)
                 .then(|| Fault::value(*column, self.dialect, Some(&record[place]), REASON))
@@ -66,15 +65,31 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         Err(blamed.unwrap_or_else(|| Fault::record(REASON)))
     }
 
-    /// The `raw` values that were picked from `record`, ready to be converted.
-    pub(super) fn cells<'a, 'r>(
-        &'r self,
+    /// The record as an `R`; `arena` holds the texts that `record` does not hold as they are.
+    #[inline(always)]
+    pub(super) fn read_as<'a, R: Record<'a>>(
+        &'a self,
         record: &'a str,
-        raw: &'r [Option<Raw>; FIELDS],
         arena: &'a Arena,
-    ) -> Cells<'a, 'r> {
-        let Self { keys: _, table, taken_below, format, dialect } = self;
+    ) -> Result<R, Fault> {
+        let Self { keys, table, taken_below, format, dialect } = self;
         let columns = table.columns();
-        Cells { record, raw, columns, taken_below, format, dialect: *dialect, arena }
+        let rules = Rules { record, columns, taken_below, format, dialect: *dialect, arena };
+        if let Some(members) = keys.members(record)
+            && let Ok(read) = R::of(Cells { values: members, rules })
+        {
+            return Ok(read);
+        }
+        let picked = keys.pick(&rules)?;
+        R::of(Cells { values: &picked, rules }).map_err(|Refusal { column, reason }| {
+            let value = picked[column].source(record).map(str::as_bytes);
+            Fault::value(columns[column], *dialect, value, reason)
+        })
     }
+}
+
+/// What a record is read as.
+pub(super) trait Record<'a>: Sized {
+    /// Asks the columns in their order.
+    fn of<V: Values<'a>>(cells: Cells<'a, V>) -> Result<Self, Refusal>;
 }

@@ -1,26 +1,29 @@
-//! The fast path: picks the values of a record whose members are the known ones, written plainly.
+//! The fast path: finds the values of a record whose members are the known ones, written plainly.
 //!
-//! The invariant: what [`Scanner::pick`] returns, the plain path ([`super::keys`]) returns too. Where the scanner meets
-//! anything that it does not know (another key, an escaped one, a nested value, a mistake), it returns nothing and
-//! leaves the record to the plain path, which also finds the words for what is wrong. A fuzz target holds the two to
-//! each other.
+//! It has two gears: [`Members`] takes the values as they come, if they come in the order of the columns;
+//! [`Scanner::pick`] takes note of where they are, in whatever order. The invariant: what either of them gives, the plain
+//! path ([`super::keys`]) gives too. Where the scanner meets anything that it does not know (another key, an escaped one, a
+//! nested value, a mistake), it gives nothing and leaves the record to the plain path, which also finds the words for
+//! what is wrong. A fuzz target holds them to each other.
 
 use wide::u8x16;
 
+use super::arena::{Arena, Slot};
+use super::digits::Decimal;
 use super::jsonpaths::JsonPath;
-use super::value::{Raw, RawKind};
+use super::value::{Conversion, Converted, Raw, RawKind, Rules, Unconverted, Values};
 
-/// Picks values by keys that are expected in an order, though each may be missing or come elsewhere.
+/// Finds values by keys that are expected in an order, though each may be missing or come elsewhere.
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(super) struct Scanner<const COLUMNS: usize> {
     /// One for each column, in their order.
-    keys: Vec<Key>,
+    keys: [Key; COLUMNS],
 }
 
-impl Scanner {
+impl<const COLUMNS: usize> Scanner<COLUMNS> {
     /// A scanner for the members that `paths` name; `None` where a path leads into one, two lead to the same, or a key
     /// is not written as it is.
-    pub fn new(paths: &[JsonPath]) -> Option<Self> {
+    pub fn new(paths: &[JsonPath; COLUMNS]) -> Option<Self> {
         let is_plain = |path: &JsonPath| {
             path.below.is_empty()
                 && path.key.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\'))
@@ -30,65 +33,104 @@ impl Scanner {
         if !paths.iter().all(is_plain) || paths.iter().enumerate().any(is_twice) {
             return None;
         }
-        Some(Self { keys: paths.iter().map(|path| Key::new(&path.key)).collect() })
+        Some(Self { keys: paths.each_ref().map(|path| Key::new(&path.key)) })
     }
 
-    /// Picks the value of each column into `picked`, which is all empty; returns whether it could. If not, `picked` is
-    /// void.
-    #[inline]
-    pub fn pick<const COLUMNS: usize>(
-        &self,
-        record: &str,
-        picked: &mut [Option<Raw>; COLUMNS],
-    ) -> bool {
-        self.try_pick(record.as_bytes(), picked).is_some()
-    }
-
-    #[inline]
-    fn try_pick<const COLUMNS: usize>(
-        &self,
-        record: &[u8],
-        picked: &mut [Option<Raw>; COLUMNS],
-    ) -> Option<()> {
-        if record.first() != Some(&b'{') {
-            return None;
-        }
-        let (mut at, mut expected) = (1, 0);
-        loop {
-            at = skip_space(record, at);
-            let (column, behind) = self.find(record, at, expected)?;
-            let (value, end) = value(record, skip_space(record, behind))?;
-            *picked.get_mut(column)? = value;
-            expected = column + 1;
-            at = skip_space(record, end);
-            match record.get(at)? {
-                b',' => at += 1,
-                b'}' if at + 1 == record.len() => return Some(()),
-                _ => return None,
-            }
-        }
-    }
-
-    /// The column whose key stands at `at`, most likely the `expected` one, and where the key ends.
+    /// The members of `record`, if it is an object.
     #[inline(always)]
-    fn find(&self, record: &[u8], at: usize, expected: usize) -> Option<(usize, usize)> {
-        match self.keys.get(expected) {
-            Some(key) if key.stands_at(record, at) => Some((expected, at + key.text.len())),
-            _ => self.search(record, at),
+    pub fn members<'a>(&'a self, record: &'a str) -> Option<Members<'a, COLUMNS>> {
+        let record = record.as_bytes();
+        let members = Members { keys: &self.keys, record, at: 0 };
+        (record.first() == Some(&b'{')).then_some(members)
+    }
+
+    /// Picks the values of `record`, in whatever order its members come.
+    #[inline(always)]
+    pub fn pick(&self, rules: &Rules<'_>) -> Option<[Raw; COLUMNS]> {
+        let mut picked = [Raw::NULL; COLUMNS];
+        let mut members = self.members(rules.record)?;
+        let mut expected = 0;
+        while !members.have_ended() {
+            let start = skip_space(members.record, members.at + 1);
+            let stands_here = |key: &&Key| key.stands_at(members.record, start);
+            let column = match self.keys.get(expected).filter(stands_here) {
+                Some(_) => expected,
+                None => self.column_at(members.record, start)?,
+            };
+            let behind = start + self.keys[column].length;
+            picked[column] = members.value::<Unconverted>(behind, column, rules).ok()??;
+            expected = column + 1;
         }
+        Some(picked)
     }
 
     #[inline(never)]
-    fn search(&self, record: &[u8], at: usize) -> Option<(usize, usize)> {
-        let column = self.keys.iter().position(|key| key.stands_at(record, at))?;
-        Some((column, at + self.keys[column].text.len()))
+    fn column_at(&self, record: &[u8], start: usize) -> Option<usize> {
+        self.keys.iter().position(|key| key.stands_at(record, start))
     }
 }
+
+/// The members of a record, one after the other; as [`Values`] those that come in the order of their columns.
+pub(super) struct Members<'a, const COLUMNS: usize> {
+    keys: &'a [Key; COLUMNS],
+    record: &'a [u8],
+    /// Where the brace or the comma stands before the next member; behind the last one, the closing brace.
+    at: usize,
+}
+
+impl<'a, const COLUMNS: usize> Members<'a, COLUMNS> {
+    #[inline(always)]
+    fn have_ended(&self) -> bool {
+        self.record[self.at] == b'}'
+    }
+
+    /// What a conversion makes of the value behind a key that ends at `behind`.
+    #[inline(always)]
+    fn value<C: Conversion>(
+        &mut self,
+        behind: usize,
+        column: usize,
+        rules: &Rules<'a>,
+    ) -> Converted<C::Value<'a>> {
+        let found = value::<C>(self.record, behind, column, rules);
+        let (converted, end) = found.ok_or(UNEXPECTED)?;
+        self.at = match self.record.get(end) {
+            Some(b',') => end,
+            _ => end_of_member(self.record, end).ok_or(UNEXPECTED)?,
+        };
+        converted
+    }
+}
+
+impl<'a, const COLUMNS: usize> Values<'a> for Members<'a, COLUMNS> {
+    #[inline(always)]
+    fn next<C: Conversion>(&mut self, column: usize, rules: &Rules<'a>) -> Converted<C::Value<'a>> {
+        let key = &self.keys[column];
+        let mut start = self.at + 1;
+        if !key.stands_at(self.record, start) {
+            start = skip_space(self.record, start);
+            if start == self.at + 1 || !key.stands_at(self.record, start) {
+                return C::convert(rules, column, Raw::NULL);
+            }
+        }
+        self.value::<C>(start + key.length, column, rules)
+    }
+
+    #[inline(always)]
+    fn end(&self) -> Result<(), &'static str> {
+        if self.have_ended() { Ok(()) } else { Err(UNEXPECTED) }
+    }
+}
+
+/// What a record holds is for a slower path to read, or to refuse in other words.
+const UNEXPECTED: &str = "unexpected";
 
 /// A key as it is written: in quotes, with its colon.
 #[derive(Debug)]
 struct Key {
-    text: Vec<u8>,
+    text: Box<[u8]>,
+    /// Of the text, which itself is hardly ever looked at.
+    length: usize,
     /// Its first bytes as a number, zeros behind its end, to be compared at once.
     head: u128,
     /// All bits of the bytes that it has.
@@ -99,12 +141,12 @@ impl Key {
     const HEAD_BYTES: usize = 16;
 
     fn new(name: &str) -> Self {
-        let text = [b"\"", name.as_bytes(), b"\":"].concat();
+        let text: Box<[u8]> = [b"\"", name.as_bytes(), b"\":"].concat().into();
         let mut head = [0; Self::HEAD_BYTES];
-        let length = text.len().min(Self::HEAD_BYTES);
-        head[..length].copy_from_slice(&text[..length]);
-        let mask = u128::MAX >> (8 * (Self::HEAD_BYTES - length));
-        Self { text, head: u128::from_le_bytes(head), mask }
+        let start = &text[..text.len().min(Self::HEAD_BYTES)];
+        head[..start.len()].copy_from_slice(start);
+        let mask = u128::MAX >> (8 * (Self::HEAD_BYTES - start.len()));
+        Self { length: text.len(), head: u128::from_le_bytes(head), mask, text }
     }
 
     #[inline(always)]
@@ -113,54 +155,79 @@ impl Key {
         match rest.first_chunk() {
             Some(head) => {
                 (u128::from_le_bytes(*head) ^ self.head) & self.mask == 0
-                    && (self.text.len() <= Self::HEAD_BYTES || rest.starts_with(&self.text))
+                    && (self.length <= Self::HEAD_BYTES || rest.starts_with(&self.text))
             }
             None => rest.starts_with(&self.text),
         }
     }
 }
 
-/// The value that starts at `start`, `None` inside where it is null, and where it ends.
+/// What a conversion makes of the value that starts at `start`, or behind white space there, and where it ends.
 #[inline(always)]
-fn value(record: &[u8], start: usize) -> Option<(Option<Raw>, usize)> {
-    let first = *record.get(start)?;
-    let (kind, end) = if first == b'"' {
-        string(record, start + 1)?
-    } else if first.is_ascii_digit() || first == b'-' {
-        (RawKind::Number, number(record, start)?)
-    } else {
-        match first {
-            b'n' => return Some((None, literal(record, start, b"null")?)),
-            b't' => (RawKind::Other, literal(record, start, b"true")?),
-            b'f' => (RawKind::Other, literal(record, start, b"false")?),
-            _ => return None,
-        }
-    };
-    Some((Some(Raw { start: start as u32, end: end as u32, kind }), end))
-}
-
-#[inline]
-fn literal(record: &[u8], start: usize, name: &[u8]) -> Option<usize> {
-    record.get(start..)?.starts_with(name).then_some(start + name.len())
-}
-
-/// What the string is whose opening quote stands before `at`, and where it ends, behind its closing quote.
-///
-/// Most strings have no escapes, and end within a chunk or just behind it: how often a loop goes round can't be foretold.
-#[inline(always)]
-fn string(bytes: &[u8], at: usize) -> Option<(RawKind, usize)> {
-    let specials = specials_at(bytes, at)?;
-    let found = at + specials.trailing_zeros() as usize;
-    if bytes.get(found) == Some(&b'"') {
-        return Some((RawKind::Plain, found + 1));
+fn value<'a, C: Conversion>(
+    record: &[u8],
+    mut start: usize,
+    column: usize,
+    rules: &Rules<'a>,
+) -> Option<(Converted<C::Value<'a>>, usize)> {
+    let mut first = *record.get(start)?;
+    if first <= b' ' {
+        start = skip_any_space(record, start);
+        first = *record.get(start)?;
     }
-    long_string(bytes, at)
+    if first == b'"' {
+        let specials = specials_at(record, start + 1)?;
+        let special = start + 1 + specials.trailing_zeros() as usize;
+        if *record.get(special)? == b'"' {
+            let raw = Raw::new(start, special + 1, RawKind::Plain);
+            return Some((C::convert(rules, column, raw), special + 1));
+        }
+        let (kind, slot, end) = long_string(record, start, rules.arena)?;
+        let raw = Raw { slot, ..Raw::new(start, end, kind) };
+        return Some((C::convert(rules, column, raw), end));
+    }
+    if first.is_ascii_digit() || first == b'-' {
+        if let Some((decimal, length)) = Decimal::at_start(&record[start..]) {
+            let raw = Raw { decimal, ..Raw::new(start, start + length, RawKind::Decimal) };
+            return Some((C::convert(rules, column, raw), start + length));
+        }
+        let end = any_number(record, start)?;
+        let raw = Raw::new(start, end, RawKind::Number);
+        return Some((C::convert(rules, column, raw), end));
+    }
+    if first == b'n' {
+        let end = literal(record, start, b"null")?;
+        return Some((C::convert(rules, column, Raw::NULL), end));
+    }
+    let end = match first {
+        b't' => literal(record, start, b"true")?,
+        b'f' => literal(record, start, b"false")?,
+        _ => return None,
+    };
+    Some((C::convert(rules, column, Raw::new(start, end, RawKind::Other)), end))
 }
 
-/// What [`string`] gives, however the string is written. The escapes of a chunk are gone through without looking for
-/// them again.
+#[inline(always)]
+fn literal(record: &[u8], start: usize, name: &[u8]) -> Option<usize> {
+    record[start..].starts_with(name).then_some(start + name.len())
+}
+
+/// Where the comma stands behind a member that ends at `at`, or the brace that ends the record.
 #[inline(never)]
-fn long_string(bytes: &[u8], mut at: usize) -> Option<(RawKind, usize)> {
+fn end_of_member(record: &[u8], at: usize) -> Option<usize> {
+    let at = skip_space(record, at);
+    match record.get(at)? {
+        b',' => Some(at),
+        b'}' if at + 1 == record.len() => Some(at),
+        _ => None,
+    }
+}
+
+/// The string whose opening quote stands at `start`, however it is written. The escapes of a chunk are gone through without
+/// looking for them again.
+#[inline(never)]
+fn long_string(bytes: &[u8], start: usize, arena: &Arena) -> Option<(RawKind, Slot, usize)> {
+    let mut at = start + 1;
     let mut kind = RawKind::Plain;
     loop {
         let mut specials = specials_at(bytes, at)?;
@@ -168,8 +235,13 @@ fn long_string(bytes: &[u8], mut at: usize) -> Option<(RawKind, usize)> {
         while specials != 0 {
             let found = at + specials.trailing_zeros() as usize;
             match bytes[found] {
-                b'"' => return Some((kind, found + 1)),
+                b'"' => return Some((kind, Slot::NONE, found + 1)),
                 b'\\' => {
+                    if kind == RawKind::Plain
+                        && let Some((slot, length)) = arena.known(&bytes[start + 1..])
+                    {
+                        return Some((RawKind::Known, slot, start + 1 + length));
+                    }
                     kind = RawKind::Escaped;
                     match bytes.get(found + 1)? {
                         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => {}
@@ -238,34 +310,6 @@ fn specials(chunk: &[u8; CHUNK]) -> u32 {
     low | high << 16
 }
 
-/// Where the number that starts at `at` ends.
-#[inline(always)]
-fn number(bytes: &[u8], at: usize) -> Option<usize> {
-    short_number(bytes, at).or_else(|| any_number(bytes, at))
-}
-
-/// Where the number ends if it is digits, perhaps with a point between them, in less than 16 bytes.
-#[inline(always)]
-fn short_number(bytes: &[u8], at: usize) -> Option<usize> {
-    let chunk = u8x16::new(*bytes.get(at..)?.first_chunk::<16>()?);
-    let digit = chunk - u8x16::splat(b'0');
-    let digits = digit.min(u8x16::splat(9)).simd_eq(digit).to_bitmask();
-    let points = chunk.simd_eq(u8x16::splat(b'.')).to_bitmask();
-    let length = (digits | points).trailing_ones();
-    let points = points & ((1 << length) - 1);
-    let first_is_zero = bytes[at] == b'0';
-    let is_plain = if points == 0 {
-        !first_is_zero || length == 1
-    } else {
-        let point = points.trailing_zeros();
-        let stands_between = point > 0 && point + 1 < length;
-        points.is_power_of_two() && stands_between && (!first_is_zero || point == 1)
-    };
-    let end = at + length as usize;
-    let ends = length > 0 && length < 16 && !matches!(bytes[end], b'e' | b'E');
-    (is_plain && ends).then_some(end)
-}
-
 /// Where the number that starts at `at` ends, however it is written.
 #[inline(never)]
 fn any_number(bytes: &[u8], mut at: usize) -> Option<usize> {
@@ -322,24 +366,39 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dialect::Dialect;
+    use crate::record::format::Format;
+    use crate::record::keys::Keys;
 
     /// The columns of the tests: the last key is longer than what is compared at once.
     const KEYS: [&str; 4] = ["artist", "ts", "é", "a_key_longer_than_its_head"];
 
-    fn scanner() -> Scanner {
+    fn scanner() -> Scanner<{ KEYS.len() }> {
         Scanner::new(&KEYS.map(JsonPath::member)).unwrap()
     }
 
-    /// What the scanner picks, if it does.
-    fn scanned(record: &str) -> Option<[Option<Raw>; KEYS.len()]> {
-        let mut picked = [None; KEYS.len()];
-        scanner().pick(record, &mut picked).then_some(picked)
+    /// What the scanner finds, in both of its gears, if it does.
+    fn scanned(record: &str) -> [Option<[Option<&str>; KEYS.len()]>; 2] {
+        let (arena, format) = (Arena::new(None), Format::default());
+        let (columns, dialect) = (&[], Dialect::Postgres);
+        let rules =
+            Rules { record, columns, taken_below: &[], format: &format, dialect, arena: &arena };
+        let scanner = scanner();
+        let in_order = || {
+            let mut members = scanner.members(record)?;
+            let mut raws = [Raw::NULL; KEYS.len()];
+            for (column, raw) in raws.iter_mut().enumerate() {
+                *raw = members.next::<Unconverted>(column, &rules).ok()??;
+            }
+            members.end().ok().map(|()| raws)
+        };
+        [in_order(), scanner.pick(&rules)].map(|found| Some(found?.map(|raw| raw.source(record))))
     }
 
     /// What a JSON parser picks.
-    fn parsed(record: &str) -> Option<[Option<Raw>; KEYS.len()]> {
-        let paths = KEYS.map(JsonPath::member).into_iter();
-        super::super::keys::Keys::new(paths, false).plain().pick(record).ok()
+    fn parsed(record: &str) -> Option<[Option<&str>; KEYS.len()]> {
+        let keys = Keys::new(KEYS.map(JsonPath::member), false);
+        Some(keys.parse(record).ok()?.map(|raw| raw.source(record)))
     }
 
     #[test]
@@ -379,10 +438,29 @@ mod tests {
             ("[]", false),
         ];
         for (record, is_plain) in cases {
-            assert_eq!(scanned(record).is_some(), is_plain, "{record}");
-            if is_plain {
-                assert_eq!(scanned(record), parsed(record), "{record}");
+            let [in_order, picked] = scanned(record);
+            assert_eq!(picked.is_some(), is_plain, "{record}");
+            for found in in_order.into_iter().chain(picked) {
+                assert_eq!(Some(found), parsed(record), "{record}");
             }
+        }
+    }
+
+    #[test]
+    fn members_are_found_as_they_come_if_they_come_in_order() {
+        let cases = [
+            (r#"{"artist":"a","ts":1,"é":null,"a_key_longer_than_its_head":true}"#, true),
+            (r#"{"artist" : "a"}"#, false),
+            (r#"{ "artist": "a",  "ts": -1.5e+3 , "é": false }"#, true),
+            (r#"{"artist":"a","é":1}"#, true),
+            (r#"{"a_key_longer_than_its_head":1}"#, true),
+            (r#"{"ts":0,"artist":"a"}"#, false),
+            (r#"{"ts":0,"ts":1}"#, false),
+            (r#"{"artist":"a",}"#, false),
+            (r#"{}"#, false),
+        ];
+        for (record, is_in_order) in cases {
+            assert_eq!(scanned(record)[0].is_some(), is_in_order, "{record}");
         }
     }
 
@@ -447,8 +525,8 @@ mod tests {
                 record[at] = byte;
             }
             let Ok(record) = String::from_utf8(record) else { return Ok(()) };
-            if let Some(picked) = scanned(&record) {
-                prop_assert_eq!(Some(picked), parsed(&record), "{}", record);
+            for found in scanned(&record).into_iter().flatten() {
+                prop_assert_eq!(Some(found), parsed(&record), "{}", record);
             }
         }
     }

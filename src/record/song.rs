@@ -1,11 +1,14 @@
 //! Song records: one song with its artist.
 
+use std::array;
+
 use super::arena::Arena;
 use super::format::Format;
 use super::jsonpaths::JsonPath;
 use super::keys::Keys;
-use super::reader::Reader;
+use super::reader::{Reader, Record};
 use super::reject::Fault;
+use super::value::{Cells, Double, Int, Refusal, Text, Values};
 use crate::dialect::Dialect;
 use crate::table::Table;
 use crate::table::staging_songs::FIELDS;
@@ -31,8 +34,9 @@ pub(crate) type SongReader = Reader<FIELDS>;
 impl SongReader {
     /// The columns of `staging_songs` are fed from the members of their own names.
     pub fn new(format: &Format, dialect: Dialect) -> Self {
-        let names = Table::StagingSongs.columns()[..FIELDS].iter().map(|column| column.name);
-        let keys = Keys::new(names.map(JsonPath::member), format.ignore_case);
+        let columns = Table::StagingSongs.columns();
+        let paths = array::from_fn(|index| JsonPath::member(columns[index].name));
+        let keys = Keys::new(paths, format.ignore_case);
         Self::of(keys, Table::StagingSongs, format, dialect)
     }
 
@@ -42,20 +46,27 @@ impl SongReader {
     ///
     /// It is not a JSON object, a value does not convert, or one is missing that `songs` or `artists` can't be
     /// without.
-    pub fn read<'a>(&self, record: &'a str, arena: &'a Arena) -> Result<SongRecord<'a>, Fault> {
-        let raw = self.keys.pick::<FIELDS>(record)?;
-        let cells = self.cells(record, &raw, arena);
-        Ok(SongRecord {
-            num_songs: cells.int(0)?,
-            artist_id: cells.required_text(1)?,
-            artist_latitude: cells.double(2)?,
-            artist_longitude: cells.double(3)?,
-            artist_location: cells.text(4)?,
-            artist_name: cells.required_text(5)?,
-            song_id: cells.required_text(6)?,
-            title: cells.required_text(7)?,
-            duration: cells.required_double(8)?,
-            year: cells.int(9)?,
-        })
+    pub fn read<'a>(&'a self, record: &'a str, arena: &'a Arena) -> Result<SongRecord<'a>, Fault> {
+        self.read_as(record, arena)
+    }
+}
+
+impl<'a> Record<'a> for SongRecord<'a> {
+    #[inline(always)]
+    fn of<V: Values<'a>>(mut cells: Cells<'a, V>) -> Result<Self, Refusal> {
+        let song = Self {
+            num_songs: cells.next::<Int>(0)?,
+            artist_id: cells.required::<Text>(1)?,
+            artist_latitude: cells.next::<Double>(2)?,
+            artist_longitude: cells.next::<Double>(3)?,
+            artist_location: cells.next::<Text>(4)?,
+            artist_name: cells.required::<Text>(5)?,
+            song_id: cells.required::<Text>(6)?,
+            title: cells.required::<Text>(7)?,
+            duration: cells.required::<Double>(8)?,
+            year: cells.next::<Int>(9)?,
+        };
+        cells.end()?;
+        Ok(song)
     }
 }

@@ -1,35 +1,54 @@
 //! Values: a JSON value's source text becomes what its column holds, as a warehouse's COPY converts it.
 
-use super::arena::Arena;
-use super::digits::{double_of_digits, value_of_digits};
+use super::arena::{Arena, Slot};
+use super::digits::{Decimal, value_of_digits};
 use super::format::Format;
-use super::reject::Fault;
 use super::text::truncate;
 use crate::dialect::Dialect;
 use crate::table::Column;
 use crate::table::time::Moment;
 
 /// Where a JSON value that a parser has accepted stands in its record, and what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// `slot` and `decimal` are no parts of `kind`: such an enum is not kept in registers, which makes reading four times slower.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Raw {
-    pub start: u32,
-    pub end: u32,
+    pub start: usize,
+    pub end: usize,
     pub kind: RawKind,
+    /// Where the arena has what it says, if it is known.
+    pub slot: Slot,
+    /// What it is worth, if it is a decimal.
+    pub decimal: Decimal,
 }
 
 /// What a JSON value is, as far as conversions ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RawKind {
+    /// None at all, or a null.
+    Null,
     /// A string that means what it says; its quotes belong to it.
     Plain,
     /// A string with escapes.
     Escaped,
+    /// A string with escapes that the arena has undone before.
+    Known,
+    /// A number that is written plainly.
+    Decimal,
+    /// Any number.
     Number,
     /// A boolean, an object or an array.
     Other,
 }
 
 impl Raw {
+    pub const NULL: Self = Self::new(0, 0, RawKind::Null);
+
+    #[inline(always)]
+    pub const fn new(start: usize, end: usize, kind: RawKind) -> Self {
+        Self { start, end, kind, slot: Slot::NONE, decimal: Decimal::ZERO }
+    }
+
     /// The `value` that stands in `record`, of which it is a part.
     pub fn of(record: &str, value: &str) -> Self {
         let start = value.as_ptr().addr() - record.as_ptr().addr();
@@ -39,30 +58,76 @@ impl Raw {
             b'-' | b'0'..=b'9' => RawKind::Number,
             _ => RawKind::Other,
         };
-        Self { start: start as u32, end: (start + value.len()) as u32, kind }
+        Self::new(start, start + value.len(), kind)
     }
 
     /// The value's source text, which stands in `record`.
-    #[inline(always)]
-    pub fn source(self, record: &str) -> &str {
-        &record[self.start as usize..self.end as usize]
+    pub fn source(self, record: &str) -> Option<&str> {
+        (self.kind != RawKind::Null).then(|| &record[self.start..self.end])
     }
 
     /// What stands between the quotes of a string.
     #[inline(always)]
     fn inner(self, record: &str) -> &str {
-        &record[self.start as usize + 1..self.end as usize - 1]
+        &record[self.start + 1..self.end - 1]
     }
 }
 
-/// The values of one record in column order, `None` where there is none or it is null.
-pub(super) struct Cells<'a, 'r> {
+/// The values of one record, asked for in the order of their columns.
+pub(super) trait Values<'a> {
+    /// What a conversion makes of the value for a column.
+    ///
+    /// It is done where the value is found: what it needs not know of a value is then left out.
+    fn next<C: Conversion>(&mut self, column: usize, rules: &Rules<'a>) -> Converted<C::Value<'a>>;
+
+    /// Asked behind the last column.
+    fn end(&self) -> Result<(), &'static str>;
+}
+
+/// How a column converts its values: a type, since functions that are handed over can't be told to be inlined.
+pub(super) trait Conversion {
+    type Value<'a>;
+
+    fn convert<'a>(rules: &Rules<'a>, column: usize, raw: Raw) -> Converted<Self::Value<'a>>;
+}
+
+/// What a value is, `None` where there is none, or why it can't be.
+pub(super) type Converted<T> = Result<Option<T>, &'static str>;
+
+/// Those that have been picked.
+impl<'a, const COLUMNS: usize> Values<'a> for &[Raw; COLUMNS] {
+    #[inline(always)]
+    fn next<C: Conversion>(&mut self, column: usize, rules: &Rules<'a>) -> Converted<C::Value<'a>> {
+        C::convert(rules, column, self[column])
+    }
+
+    #[inline(always)]
+    fn end(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+/// A column refuses its value.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub column: usize,
+    pub reason: &'static str,
+}
+
+/// The values of one record, as its columns hold them.
+pub(super) struct Cells<'a, V> {
+    pub values: V,
+    pub rules: Rules<'a>,
+}
+
+/// What the columns make of the values of one record.
+#[derive(Clone, Copy)]
+pub(super) struct Rules<'a> {
     pub record: &'a str,
-    pub raw: &'r [Option<Raw>],
     pub columns: &'static [Column],
     /// What [`taken_below`] says of each.
-    pub taken_below: &'r [usize],
-    pub format: &'r Format,
+    pub taken_below: &'a [usize],
+    pub format: &'a Format,
     pub dialect: Dialect,
     /// Holds the texts that do not stand in the record as they are.
     pub arena: &'a Arena,
@@ -80,124 +145,166 @@ const NOT_WHOLE: &str = "not a whole number";
 const NOT_A_NUMBER: &str = "not a number";
 const OUT_OF_RANGE: &str = "out of range";
 
-/// What most values need is inlined where it is asked for: the result, which may be a fault, is too large for registers.
-impl<'a> Cells<'a, '_> {
-    /// Text: a string's content, anything else as its source text without needless space.
+impl<'a, V: Values<'a>> Cells<'a, V> {
     #[inline(always)]
-    pub fn text(&self, index: usize) -> Result<Option<&'a str>, Fault> {
-        let Some(raw) = self.raw[index] else { return Ok(None) };
-        if raw.kind == RawKind::Plain {
-            let text = raw.inner(self.record);
-            if text.len() < self.taken_below[index] {
-                return Ok(Some(text));
-            }
-        }
-        self.any_text(index, raw)
+    pub fn next<C: Conversion>(&mut self, column: usize) -> Result<Option<C::Value<'a>>, Refusal> {
+        let Self { values, rules } = self;
+        values.next::<C>(column, rules).map_err(|reason| Refusal { column, reason })
     }
 
+    /// A value that the record can't do without.
+    #[inline(always)]
+    pub fn required<C: Conversion>(&mut self, column: usize) -> Result<C::Value<'a>, Refusal> {
+        self.next::<C>(column)?.ok_or(Refusal { column, reason: "missing" })
+    }
+
+    /// Asked behind the last column.
+    #[inline(always)]
+    pub fn end(&self) -> Result<(), Refusal> {
+        self.values.end().map_err(|reason| Refusal { column: self.rules.columns.len(), reason })
+    }
+}
+
+/// Text: a string's content, anything else as its source text without needless space.
+pub(super) struct Text;
+
+pub(super) struct Int;
+
+pub(super) struct BigInt;
+
+pub(super) struct Double;
+
+/// Milliseconds since 1970 in UTC.
+pub(super) struct Timestamp;
+
+/// The value as it is.
+pub(super) struct Unconverted;
+
+impl Conversion for Text {
+    type Value<'a> = &'a str;
+
+    #[inline(always)]
+    fn convert<'a>(rules: &Rules<'a>, column: usize, raw: Raw) -> Converted<&'a str> {
+        match raw.kind {
+            RawKind::Null => return Ok(None),
+            RawKind::Plain => {
+                let text = raw.inner(rules.record);
+                if text.len() < rules.taken_below[column] {
+                    return Ok(Some(text));
+                }
+            }
+            _ => {}
+        }
+        rules.any_text(column, raw)
+    }
+}
+
+impl Conversion for BigInt {
+    type Value<'a> = i64;
+
+    #[inline(always)]
+    fn convert(rules: &Rules<'_>, _: usize, raw: Raw) -> Converted<i64> {
+        let Raw { start, end, .. } = raw;
+        let bytes = rules.record.as_bytes();
+        let value = match raw.kind {
+            RawKind::Null => return Ok(None),
+            RawKind::Decimal => raw.decimal.whole(),
+            RawKind::Plain => value_of_digits(&bytes[..end - 1], end - start - 2),
+            RawKind::Number => value_of_digits(&bytes[..end], end - start),
+            RawKind::Escaped | RawKind::Known | RawKind::Other => None,
+        };
+        match value {
+            Some(value) => Ok(Some(value)),
+            None => rules.any_bigint(raw),
+        }
+    }
+}
+
+impl Conversion for Int {
+    type Value<'a> = i32;
+
+    #[inline(always)]
+    fn convert(rules: &Rules<'_>, column: usize, raw: Raw) -> Converted<i32> {
+        let Some(value) = BigInt::convert(rules, column, raw)? else { return Ok(None) };
+        i32::try_from(value).map(Some).map_err(|_| OUT_OF_RANGE)
+    }
+}
+
+impl Conversion for Timestamp {
+    type Value<'a> = Moment;
+
+    #[inline(always)]
+    fn convert(rules: &Rules<'_>, column: usize, raw: Raw) -> Converted<Moment> {
+        let Some(ms) = BigInt::convert(rules, column, raw)? else { return Ok(None) };
+        Moment::from_unix_ms(ms).map(Some).ok_or("out of the range of timestamps")
+    }
+}
+
+impl Conversion for Double {
+    type Value<'a> = f64;
+
+    #[inline(always)]
+    fn convert(rules: &Rules<'_>, _: usize, raw: Raw) -> Converted<f64> {
+        match raw.kind {
+            RawKind::Null => Ok(None),
+            RawKind::Decimal => Ok(Some(raw.decimal.double())),
+            _ => rules.any_double(raw),
+        }
+    }
+}
+
+impl Conversion for Unconverted {
+    type Value<'a> = Raw;
+
+    #[inline(always)]
+    fn convert(_: &Rules<'_>, _: usize, raw: Raw) -> Converted<Raw> {
+        Ok(Some(raw))
+    }
+}
+
+impl<'a> Rules<'a> {
     #[inline(never)]
-    fn any_text(&self, index: usize, raw: Raw) -> Result<Option<&'a str>, Fault> {
+    fn any_text(&self, column: usize, raw: Raw) -> Converted<&'a str> {
+        let Some(source) = raw.source(self.record) else { return Ok(None) };
         let text = match raw.kind {
-            RawKind::Plain => raw.inner(self.record),
-            RawKind::Escaped => self.unescape(index, raw)?,
-            RawKind::Number => raw.source(self.record),
-            RawKind::Other => self.arena.compact(raw.source(self.record)),
+            RawKind::Null | RawKind::Decimal | RawKind::Number => source,
+            RawKind::Plain | RawKind::Escaped | RawKind::Known => self.string(raw)?,
+            RawKind::Other => self.arena.compact(source),
         };
         let is_null = (self.format.empty_as_null && text.is_empty())
             || (self.format.blanks_as_null && !text.is_empty() && text.trim().is_empty());
         if is_null {
             return Ok(None);
         }
-        match self.columns[index].kind.max_bytes(self.dialect) {
-            Some(limit) if text.len() > limit => {
-                if !self.format.truncate_columns {
-                    return Err(self.fault(index, "too long for the column"));
-                }
+        match self.columns[column].kind.max_bytes(self.dialect) {
+            Some(limit) if text.len() > limit && self.format.truncate_columns => {
                 Ok(Some(truncate(text, limit)))
             }
+            Some(limit) if text.len() > limit => Err("too long for the column"),
             _ => Ok(Some(text)),
         }
     }
 
-    /// Text that the record can't do without.
-    #[inline(always)]
-    pub fn required_text(&self, index: usize) -> Result<&'a str, Fault> {
-        self.text(index)?.ok_or_else(|| self.missing(index))
-    }
-
-    #[inline(always)]
-    pub fn int(&self, index: usize) -> Result<Option<i32>, Fault> {
-        let Some(value) = self.bigint(index)? else { return Ok(None) };
-        i32::try_from(value).map(Some).map_err(|_| self.fault(index, OUT_OF_RANGE))
-    }
-
-    #[inline(always)]
-    pub fn bigint(&self, index: usize) -> Result<Option<i64>, Fault> {
-        let Some(raw) = self.raw[index] else { return Ok(None) };
-        let (start, end) = (raw.start as usize, raw.end as usize);
-        let (start, end) = match raw.kind {
-            RawKind::Number => (start, end),
-            RawKind::Plain => (start + 1, end - 1),
-            RawKind::Escaped | RawKind::Other => return self.any_bigint(index),
-        };
-        if let Some(value) = value_of_digits(&self.record.as_bytes()[..end], end - start) {
-            return Ok(Some(value));
-        }
-        self.any_bigint(index)
+    #[inline(never)]
+    fn any_bigint(&self, raw: Raw) -> Converted<i64> {
+        self.number(raw)?.map(whole).transpose()
     }
 
     #[inline(never)]
-    fn any_bigint(&self, index: usize) -> Result<Option<i64>, Fault> {
-        let Some(number) = self.number(index)? else { return Ok(None) };
-        whole(number).map(Some).map_err(|reason| self.fault(index, reason))
-    }
-
-    #[inline(always)]
-    pub fn double(&self, index: usize) -> Result<Option<f64>, Fault> {
-        let Some(raw) = self.raw[index] else { return Ok(None) };
-        let (start, end) = (raw.start as usize, raw.end as usize);
-        if raw.kind == RawKind::Number
-            && let Some(value) = double_of_digits(&self.record.as_bytes()[..end], end - start)
-        {
-            return Ok(Some(value));
-        }
-        self.any_double(index)
-    }
-
-    #[inline(never)]
-    fn any_double(&self, index: usize) -> Result<Option<f64>, Fault> {
-        let Some(number) = self.number(index)? else { return Ok(None) };
-        let value = number.parse::<f64>().map_err(|_| self.fault(index, NOT_A_NUMBER))?;
-        if !value.is_finite() {
-            return Err(self.fault(index, OUT_OF_RANGE));
-        }
-        Ok(Some(value))
-    }
-
-    pub fn required_double(&self, index: usize) -> Result<f64, Fault> {
-        self.double(index)?.ok_or_else(|| self.missing(index))
-    }
-
-    #[inline(always)]
-    pub fn moment(&self, index: usize) -> Result<Option<Moment>, Fault> {
-        let Some(ms) = self.bigint(index)? else { return Ok(None) };
-        Moment::from_unix_ms(ms)
-            .map(Some)
-            .ok_or_else(|| self.fault(index, "out of the range of timestamps"))
-    }
-
-    pub fn missing(&self, index: usize) -> Fault {
-        self.fault(index, "missing")
+    fn any_double(&self, raw: Raw) -> Converted<f64> {
+        let Some(number) = self.number(raw)? else { return Ok(None) };
+        let value = number.parse::<f64>().map_err(|_| NOT_A_NUMBER)?;
+        if value.is_finite() { Ok(Some(value)) } else { Err(OUT_OF_RANGE) }
     }
 
     /// The text of a number, which may stand in a string; a blank string holds none.
-    fn number(&self, index: usize) -> Result<Option<&'a str>, Fault> {
-        let Some(raw) = self.raw[index] else { return Ok(None) };
+    fn number(&self, raw: Raw) -> Converted<&'a str> {
         let number = match raw.kind {
-            RawKind::Number => return Ok(Some(raw.source(self.record))),
-            RawKind::Plain => raw.inner(self.record).trim(),
-            RawKind::Escaped => self.unescape(index, raw)?.trim(),
-            RawKind::Other => return Err(self.fault(index, NOT_A_NUMBER)),
+            RawKind::Null | RawKind::Decimal | RawKind::Number => {
+                return Ok(raw.source(self.record));
+            }
+            RawKind::Plain | RawKind::Escaped | RawKind::Known => self.string(raw)?.trim(),
+            RawKind::Other => return Err(NOT_A_NUMBER),
         };
         if number.is_empty() {
             return Ok(None);
@@ -207,21 +314,16 @@ impl<'a> Cells<'a, '_> {
             && number
                 .bytes()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-        if !is_number {
-            return Err(self.fault(index, NOT_A_NUMBER));
+        if is_number { Ok(Some(number)) } else { Err(NOT_A_NUMBER) }
+    }
+
+    /// What a string says.
+    fn string(&self, raw: Raw) -> Result<&'a str, &'static str> {
+        match raw.kind {
+            RawKind::Plain => Ok(raw.inner(self.record)),
+            RawKind::Known => Ok(self.arena.text(raw.slot)),
+            _ => self.arena.unescape(raw.inner(self.record)),
         }
-        Ok(Some(number))
-    }
-
-    fn unescape(&self, index: usize, raw: Raw) -> Result<&'a str, Fault> {
-        self.arena.unescape(raw.inner(self.record)).map_err(|reason| self.fault(index, reason))
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub fn fault(&self, index: usize, reason: &'static str) -> Fault {
-        let value = self.raw[index].map(|raw| raw.source(self.record).as_bytes());
-        Fault::value(self.columns[index], self.dialect, value, reason)
     }
 }
 
@@ -291,13 +393,13 @@ mod tests {
         record: &str,
         format: &Format,
         columns: &'static [Column],
-        convert: impl Fn(&Cells<'_, '_>) -> Result<T, Fault>,
+        convert: impl Fn(&mut Cells<'_, &[Raw; 1]>) -> Result<T, Refusal>,
     ) -> Result<T, String> {
-        let raw = [(record != "null").then(|| Raw::of(record, record))];
+        let values = [if record == "null" { Raw::NULL } else { Raw::of(record, record) }];
         let (arena, dialect) = (Arena::new(format.replace_invalid_chars), Dialect::Postgres);
         let taken_below = &[taken_below(columns[0], format, dialect)];
-        convert(&Cells { record, raw: &raw, columns, taken_below, format, dialect, arena: &arena })
-            .map_err(|fault| fault.reason.into_owned())
+        let rules = Rules { record, columns, taken_below, format, dialect, arena: &arena };
+        convert(&mut Cells { values: &values, rules }).map_err(|refusal| refusal.reason.to_owned())
     }
 
     #[test]
@@ -335,10 +437,10 @@ mod tests {
             ("[1]", Err(NOT_A_NUMBER)),
         ];
         for (raw, expected) in cases {
-            let found = with(raw, &Format::default(), &COLUMNS, |cells| cells.bigint(0));
+            let found = with(raw, &Format::default(), &COLUMNS, |cells| cells.next::<BigInt>(0));
             assert_eq!(found, expected.map_err(str::to_owned), "{raw}");
         }
-        let int = |raw| with(raw, &Format::default(), &COLUMNS, |cells| cells.int(0));
+        let int = |raw| with(raw, &Format::default(), &COLUMNS, |cells| cells.next::<Int>(0));
         assert_eq!(int("2147483647"), Ok(Some(i32::MAX)));
         assert_eq!(int("2147483648"), Err(OUT_OF_RANGE.to_owned()));
     }
@@ -358,7 +460,7 @@ mod tests {
             ("false", Err(NOT_A_NUMBER)),
         ];
         for (raw, expected) in cases {
-            let found = with(raw, &Format::default(), &COLUMNS, |cells| cells.double(0));
+            let found = with(raw, &Format::default(), &COLUMNS, |cells| cells.next::<Double>(0));
             assert_eq!(found, expected.map_err(str::to_owned), "{raw}");
         }
     }
@@ -382,7 +484,8 @@ mod tests {
             ("\" \\t\"", &blanks, None),
         ];
         for (raw, format, expected) in cases {
-            let found = with(raw, format, &COLUMNS, |cells| Ok(cells.text(0)?.map(str::to_owned)));
+            let found =
+                with(raw, format, &COLUMNS, |cells| Ok(cells.next::<Text>(0)?.map(str::to_owned)));
             assert_eq!(found, Ok(expected.map(str::to_owned)), "{raw}");
         }
     }
@@ -391,8 +494,9 @@ mod tests {
     fn text_too_long_for_its_column_is_refused_or_cut_between_characters() {
         let raw = format!("\"{}é\"", "x".repeat(256 - 1));
         let truncate = Format { truncate_columns: true, ..Format::default() };
-        let length =
-            |format: &Format| with(&raw, format, &KEY, |cells| Ok(cells.text(0)?.map(str::len)));
+        let length = |format: &Format| {
+            with(&raw, format, &KEY, |cells| Ok(cells.next::<Text>(0)?.map(str::len)))
+        };
         assert_eq!(length(&Format::default()), Err("too long for the column".to_owned()));
         assert_eq!(length(&truncate), Ok(Some(256 - 1)));
     }
