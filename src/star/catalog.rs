@@ -178,15 +178,15 @@ impl MatchIndex {
     /// Of several songs with the same key the first one is kept, so `songs` come ordered by id.
     fn new(songs: impl ExactSizeIterator<Item = IndexedSong>, matching: Matching) -> Self {
         let hasher = DefaultHashBuilder::default();
-        let mut index = HashTable::<IndexedSong>::with_capacity(songs.len());
+        let mut kept = HashTable::<IndexedSong>::with_capacity(songs.len());
         for song in songs {
             let key = song.key(matching);
             let hash = key.hash(&hasher);
-            if index.find(hash, |other| other.key(matching) == key).is_none() {
-                index.insert_unique(hash, song, |other| other.key(matching).hash(&hasher));
+            if kept.find(hash, |other| other.key(matching) == key).is_none() {
+                kept.insert_unique(hash, song, |other| other.key(matching).hash(&hasher));
             }
         }
-        Self { songs: index, hasher, matching }
+        Self { songs: kept, hasher, matching }
     }
 
     /// The song of the smallest id that is the one which `event` tells of.
