@@ -1,7 +1,7 @@
-//! The arena: holds the texts of a record that do not stand in it as they are.
+//! The arena: holds the texts of a record that do not stand in it as they are, and what the records before it have taught.
 
 use std::array;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::hash::BuildHasher;
 
 use bumpalo::Bump;
@@ -9,7 +9,7 @@ use hashbrown::DefaultHashBuilder;
 
 use super::text::{compact, unescape};
 
-/// Memory for the texts of one record after the other.
+/// Memory for one record after the other.
 #[derive(Debug)]
 pub(crate) struct Arena {
     bump: Bump,
@@ -19,6 +19,7 @@ pub(crate) struct Arena {
     /// few user agents.
     known: [OnceCell<Known>; SLOTS],
     hasher: DefaultHashBuilder,
+    in_order: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -59,12 +60,23 @@ impl Arena {
             replacement,
             known: array::from_fn(|_| OnceCell::new()),
             hasher: DefaultHashBuilder::default(),
+            in_order: Cell::new(true),
         }
     }
 
     /// Forgets the texts of the last record.
     pub fn reset(&mut self) {
         self.bump.reset();
+    }
+
+    /// Whether the members of the last record came in the order of their columns, as far as is known: those of the next
+    /// will, too.
+    pub(super) fn in_order(&self) -> bool {
+        self.in_order.get()
+    }
+
+    pub(super) fn set_in_order(&self, in_order: bool) {
+        self.in_order.set(in_order);
     }
 
     /// The known text of the string that `json` begins with, behind its opening quote, and where the string ends.

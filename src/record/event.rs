@@ -140,4 +140,23 @@ mod tests {
         assert_eq!(first.user_agent, Some(&*agent.replace('\\', "")));
         assert_eq!(first, again);
     }
+
+    #[test]
+    fn the_order_of_members_is_learned_and_makes_no_difference() {
+        let reader = EventReader::new(&Format::default(), Dialect::Postgres);
+        let arena = reader.arena();
+        let records = [
+            (r#"{"page":"Home","ts":1,"userId":"8"}"#, true),
+            (r#"{"ts":1,"page":"Home","userId":"8"}"#, false),
+            (r#"{"userId":"8","ts":1,"page":"Home"}"#, false),
+            (r#"{"page":"Home","ts":1,"userId":"8"}"#, true),
+            (r#"{"page":"Home","ts":1,"userId":"8"}"#, true),
+        ];
+        for (record, in_order) in records {
+            let event = reader.read(record, &arena).unwrap();
+            assert_eq!(event, reader.read(record, &reader.arena()).unwrap());
+            assert_eq!((event.page, event.user_id), (Some("Home"), Some(8)));
+            assert_eq!(arena.in_order(), in_order, "{record}");
+        }
+    }
 }

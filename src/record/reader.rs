@@ -75,7 +75,8 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         let Self { keys, table, taken_below, format, dialect } = self;
         let columns = table.columns();
         let rules = Rules { record, columns, taken_below, format, dialect: *dialect, arena };
-        if let Some(members) = keys.members(record)
+        if arena.in_order()
+            && let Some(members) = keys.members(record)
             && let Ok(read) = R::of(Cells { values: members, rules })
         {
             return Ok(read);

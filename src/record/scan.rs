@@ -49,7 +49,7 @@ impl<const COLUMNS: usize> Scanner<COLUMNS> {
     pub fn pick(&self, rules: &Rules<'_>) -> Option<[Raw; COLUMNS]> {
         let mut picked = [Raw::NULL; COLUMNS];
         let mut members = self.members(rules.record)?;
-        let mut expected = 0;
+        let (mut expected, mut in_order) = (0, true);
         while !members.have_ended() {
             let start = skip_space(members.record, members.at + 1);
             let stands_here = |key: &&Key| key.stands_at(members.record, start);
@@ -59,8 +59,10 @@ impl<const COLUMNS: usize> Scanner<COLUMNS> {
             };
             let behind = start + self.keys[column].length;
             picked[column] = members.value::<Unconverted>(behind, column, rules).ok()??;
+            in_order &= column >= expected;
             expected = column + 1;
         }
+        rules.arena.set_in_order(in_order);
         Some(picked)
     }
 
