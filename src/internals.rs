@@ -148,6 +148,14 @@ pub fn event(record: &[u8], format: &Format, path: Path) -> Transformed {
     transformed
 }
 
+/// Whether an event is read the same again, with what reading it has taught.
+pub fn is_the_same_again(record: &[u8], format: &Format) -> bool {
+    let reader = EventReader::new(format, Dialect::Postgres);
+    let arena = reader.arena();
+    let Ok(text) = reader.text(record) else { return true };
+    reader.read(&text, &arena) == reader.read(&text, &arena)
+}
+
 /// Loads `record` as an object that holds one song.
 pub fn song(record: &[u8], format: &Format, path: Path) -> Transformed {
     let songs =
