@@ -57,7 +57,7 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         let at = std::str::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
         let picked = self.keys.parse(&readable)?;
         let blamed = picked.iter().zip(self.table.columns()).find_map(|(value, column)| {
-            let place = value.start..value.end;
+            let place = value.place();
             place
                 .contains(&at)
                 .then(|| Fault::value(*column, self.dialect, Some(&record[place]), REASON))

@@ -1,5 +1,7 @@
 //! Values: a JSON value's source text becomes what its column holds, as a warehouse's COPY converts it.
 
+use std::ops::Range;
+
 use super::arena::{Arena, Slot};
 use super::digits::{Decimal, value_of_digits};
 use super::format::Format;
@@ -13,8 +15,8 @@ use crate::table::time::Moment;
 /// `slot` and `decimal` are no parts of `kind`: such an enum is not kept in registers, which makes reading four times slower.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Raw {
-    pub start: usize,
-    pub end: usize,
+    pub start: u32,
+    pub end: u32,
     pub kind: RawKind,
     /// Where the arena has what it says, if it is known.
     pub slot: Slot,
@@ -46,6 +48,7 @@ impl Raw {
 
     #[inline(always)]
     pub const fn new(start: usize, end: usize, kind: RawKind) -> Self {
+        let (start, end) = (start as u32, end as u32);
         Self { start, end, kind, slot: Slot::NONE, decimal: Decimal::ZERO }
     }
 
@@ -61,15 +64,21 @@ impl Raw {
         Self::new(start, start + value.len(), kind)
     }
 
+    #[inline(always)]
+    pub fn place(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
     /// The value's source text, which stands in `record`.
     pub fn source(self, record: &str) -> Option<&str> {
-        (self.kind != RawKind::Null).then(|| &record[self.start..self.end])
+        (self.kind != RawKind::Null).then(|| &record[self.place()])
     }
 
     /// What stands between the quotes of a string.
     #[inline(always)]
     fn inner(self, record: &str) -> &str {
-        &record[self.start + 1..self.end - 1]
+        let Range { start, end } = self.place();
+        &record[start + 1..end - 1]
     }
 }
 
@@ -204,7 +213,7 @@ impl Conversion for BigInt {
 
     #[inline(always)]
     fn convert(rules: &Rules<'_>, _: usize, raw: Raw) -> Converted<i64> {
-        let Raw { start, end, .. } = raw;
+        let Range { start, end } = raw.place();
         let bytes = rules.record.as_bytes();
         let value = match raw.kind {
             RawKind::Null => return Ok(None),
