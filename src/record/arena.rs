@@ -83,7 +83,7 @@ impl Arena {
     #[inline(never)]
     pub(super) fn known(&self, json: &[u8]) -> Option<(Slot, usize)> {
         for slot in self.slots(json.first_chunk()?) {
-            let Known { escaped, text: _ } = self.known[usize::from(slot.0)].get()?;
+            let Known { escaped, text: _ } = self.kept(slot).get()?;
             if json.starts_with(escaped.as_bytes()) {
                 return Some((slot, escaped.len()));
             }
@@ -93,7 +93,11 @@ impl Arena {
 
     /// What the string says whose text is kept in `slot`.
     pub(super) fn text(&self, slot: Slot) -> &str {
-        self.known[usize::from(slot.0)].get().map_or("", |known| &known.text)
+        self.kept(slot).get().map_or("", |known| &known.text)
+    }
+
+    fn kept(&self, slot: Slot) -> &OnceCell<Known> {
+        &self.known[usize::from(slot.0)]
     }
 
     fn slots(&self, head: &[u8; HEAD_BYTES]) -> impl Iterator<Item = Slot> {
@@ -113,7 +117,7 @@ impl Arena {
             return unescaped();
         }
         for slot in self.slots(head) {
-            let kept = &self.known[usize::from(slot.0)];
+            let kept = self.kept(slot);
             match kept.get() {
                 Some(known) if known.inner() == inner => return Ok(&known.text),
                 Some(_) => {}

@@ -149,6 +149,13 @@ mod tests {
         }
 
         #[test]
+        fn what_is_taken_for_a_number_is_one(text in "[0-9][0-9:/;.aeE]{0,16}.{16}") {
+            if let Some((decimal, end)) = Decimal::at_start(text.as_bytes()) {
+                prop_assert_eq!(text[..end].parse(), Ok(decimal.double()), "{}", text);
+            }
+        }
+
+        #[test]
         fn what_json_knows_no_number_for_is_none(
             wrong in "0[0-9]{1,3}|\\.[0-9]|[0-9]\\.|1e5|1\\.5E-5|-1|[a-z]", behind in "[^0-9.]{16}"
         ) {

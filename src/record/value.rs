@@ -142,6 +142,16 @@ pub(super) struct Rules<'a> {
     pub arena: &'a Arena,
 }
 
+#[cfg(test)]
+impl Rules<'_> {
+    /// Does `work` by the rules of a table without columns.
+    pub fn with<T>(record: &str, work: impl FnOnce(&Rules<'_>) -> T) -> T {
+        let (arena, format) = (Arena::new(None), Format::default());
+        let (columns, dialect) = (&[], Dialect::Postgres);
+        work(&Rules { record, columns, taken_below: &[], format: &format, dialect, arena: &arena })
+    }
+}
+
 /// A string without escapes goes into the column as it is where it has fewer bytes than this.
 pub(super) fn taken_below(column: Column, format: &Format, dialect: Dialect) -> usize {
     if format.empty_as_null || format.blanks_as_null {

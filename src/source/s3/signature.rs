@@ -70,7 +70,7 @@ impl Signer {
 
         let Self { region, service, key: _ } = self;
         let scope = format!("{date}/{region}/{service}/aws4_request");
-        // A byte at a time, its digits would take longer than it.
+        // Two numbers to write, and not 32 bytes.
         let digest = <[u8; 32]>::from(Sha256::digest(canonical));
         let (halves, _) = digest.as_chunks();
         let [high, low] = [halves[0], halves[1]].map(u128::from_be_bytes);
