@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::buffer::Buffers;
 use crate::config::Config;
@@ -105,16 +105,30 @@ impl Reading {
         pieces: mpsc::Sender<Reserved>,
     ) -> Result<WasRead> {
         let reading = Arc::new(self);
-        let mut tasks = JoinSet::new();
-        let mut was_read = WasRead::default();
+        let (sender, queue) = async_channel::unbounded();
         for object in objects {
-            if tasks.len() == reading.fetches {
-                was_read.add(finished(tasks.join_next().await)?);
-            }
-            tasks.spawn(reading.clone().read(object.clone(), pieces.clone()));
+            sender.try_send(object.clone()).expect("the channel is open and without bound");
         }
-        while !tasks.is_empty() {
-            was_read.add(finished(tasks.join_next().await)?);
+        drop(sender);
+        let readers = (0..reading.fetches.min(objects.len()))
+            .map(|_| reading.clone().read_all(queue.clone(), pieces.clone()));
+        let mut readers: JoinSet<_> = readers.collect();
+        let mut was_read = WasRead::default();
+        while let Some(reader) = readers.join_next().await {
+            was_read = was_read.plus(joined(reader)??);
+        }
+        Ok(was_read)
+    }
+
+    /// Reads what is in the `queue`, one object after the other.
+    async fn read_all(
+        self: Arc<Self>,
+        queue: async_channel::Receiver<Arc<Object>>,
+        pieces: mpsc::Sender<Reserved>,
+    ) -> Result<WasRead> {
+        let mut was_read = WasRead::default();
+        while let Ok(listed) = queue.recv().await {
+            was_read.add(self.read(listed, &pieces).await?);
         }
         Ok(was_read)
     }
@@ -125,15 +139,15 @@ impl Reading {
     ///
     /// Where pieces of a version that is void were sent, the error is one to start over for.
     async fn read(
-        self: Arc<Self>,
+        &self,
         listed: Arc<Object>,
-        pieces: mpsc::Sender<Reserved>,
+        pieces: &mpsc::Sender<Reserved>,
     ) -> Result<Option<Arc<Object>>> {
         let mut object = listed;
         let mut attempts = self.retry.attempts();
         loop {
             let mut came = Came::default();
-            let Err(error) = self.read_version(&object, &pieces, &mut came).await else {
+            let Err(error) = self.read_version(&object, pieces, &mut came).await else {
                 self.progress.objects.add(1);
                 return Ok(Some(object));
             };
@@ -259,10 +273,6 @@ fn undecodable(object: &Object, cause: io::Error) -> ReadError {
         .because(cause)
         .with_help("upload the object again, or leave it out with --exclude");
     ReadError::Failed(error)
-}
-
-fn finished<T>(task: Option<Result<Result<T>, JoinError>>) -> Result<T> {
-    joined(task.expect("a task was waited for"))?
 }
 
 /// Pieces that are worked on in one go, and the memory that is reserved for them.

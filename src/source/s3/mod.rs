@@ -11,6 +11,7 @@ mod put;
 mod remove;
 mod route;
 mod signature;
+mod transport;
 mod writer;
 
 use std::error::Error as StdError;
@@ -279,7 +280,8 @@ impl Bucket {
 
     /// The key of the object called `name`.
     fn key<'a>(&self, name: &'a str) -> &'a str {
-        name.strip_prefix(&self.name("")).unwrap_or(name)
+        let key = name.strip_prefix("s3://").and_then(|rest| rest.strip_prefix(&*self.bucket));
+        key.and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
     }
 }
 

@@ -1,12 +1,11 @@
 //! The route to a bucket: how its objects are got without the SDK's machinery around each request.
 //!
-//! The SDK shows the way. Its first request, which is a listing, tells [`Route`] where it goes, over which connections,
-//! and how it is signed; requests for objects then go the same way, with credentials out of the SDK's cache. What the
-//! SDK does besides costs more than the request itself where objects are small.
+//! The SDK shows the way. Its first request, which is a listing, tells [`Route`] where it goes and how it is signed;
+//! requests for objects then go the same way over connections of their own, with credentials out of the SDK's cache.
+//! What the SDK does besides costs more than the request itself where objects are small.
 
-use std::mem;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::endpoint::Endpoint;
@@ -14,8 +13,8 @@ use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    ConfigBag, Credentials, HttpClient, Intercept, ResolveCachedIdentity,
-    ResponseChecksumValidation, RuntimeComponents, SharedIdentityCache,
+    ConfigBag, Credentials, Intercept, ResolveCachedIdentity, ResponseChecksumValidation,
+    RuntimeComponents, SharedIdentityCache,
 };
 use aws_sdk_s3::error::{BoxError, ErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
@@ -24,25 +23,30 @@ use aws_smithy_checksums::ChecksumAlgorithm;
 use aws_smithy_checksums::body::validate::ChecksumBody;
 use aws_smithy_checksums::http::CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER;
 use aws_smithy_runtime_api::client::auth::AuthSchemeId;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorSettings, SharedHttpConnector,
-};
 use aws_smithy_runtime_api::client::identity::SharedIdentityResolver;
 use aws_smithy_runtime_api::client::runtime_components::GetIdentityResolver;
 use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
+use hyper::header::{
+    AsHeaderName, CONTENT_LENGTH, DATE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue, IF_MATCH,
+    RANGE,
+};
+use hyper::http::response::Parts;
+use hyper::{Request, StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use super::STALLED;
 use super::failure::CLOCK;
-use super::signature::Signer;
+use super::signature::Stamp;
+use super::transport::{NoBody, Patience, Transport};
 
 /// How requests for the objects of a bucket are made.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// The URL of a key is this and the encoded key.
-    base: String,
-    connector: SharedHttpConnector,
+    transport: Transport,
+    host: HeaderValue,
+    /// The path of a key is this and the encoded key.
+    path: String,
     /// `None` where requests are not signed.
     signing: Option<Signing>,
     /// Whether checksums are asked for and checked.
@@ -52,7 +56,10 @@ pub(super) struct Route {
 /// How requests are signed.
 #[derive(Debug)]
 struct Signing {
-    signer: Signer,
+    region: String,
+    service: String,
+    /// The one of the last request.
+    stamp: Mutex<Option<Arc<Stamp>>>,
     identities: SharedIdentityCache,
     resolver: SharedIdentityResolver,
     components: RuntimeComponents,
@@ -137,65 +144,82 @@ impl Route {
             return None;
         }
         let timeouts = config.load::<TimeoutConfig>()?;
-        let mut settings = HttpConnectorSettings::builder();
-        settings.set_connect_timeout(timeouts.connect_timeout());
-        settings.set_read_timeout(timeouts.read_timeout());
-        let connector = components.http_client()?.http_connector(&settings.build(), components);
+        let patience = Patience {
+            connect: timeouts.connect_timeout().unwrap_or(STALLED),
+            answer: timeouts.read_timeout().unwrap_or(STALLED),
+            idle: STALLED,
+        };
+        let server: Uri = endpoint.url().parse().ok()?;
+        let host = host(&server)?;
+        let path = format!("{}/", server.path().trim_end_matches('/'));
+        let transport = Transport::new(server, patience).ok()?;
         let signing = match request.headers().get("authorization") {
             Some(authorization) => Some(Signing::of(authorization, components)?),
             None => None,
         };
         let checksums = config.load::<ResponseChecksumValidation>()
             != Some(&ResponseChecksumValidation::WhenRequired);
-        let base = format!("{}/", endpoint.url().trim_end_matches('/'));
-        Some(Self { base, connector, signing, checksums })
+        Some(Self { transport, host, path, signing, checksums })
     }
 
     /// Sends a request for an object.
     pub async fn get(&self, get: &Get<'_>) -> Result<Answer, SdkError<ErrorMetadata>> {
-        let mut request = self.request(get).map_err(SdkError::construction_failure)?;
-        if let Some(signing) = &self.signing {
-            signing.sign(&mut request).await.map_err(SdkError::construction_failure)?;
+        let request = self.signed(get).await.map_err(SdkError::construction_failure)?;
+        let sent = self.transport.send(request).await;
+        let (Parts { status, headers, .. }, body) =
+            sent.map_err(SdkError::dispatch_failure)?.into_parts();
+        let body = SdkBody::from_body_1_x(body);
+        if !status.is_success() {
+            return Err(self.refused(status, &headers, body).await);
         }
-        let sent = self.connector.call(request).await;
-        let mut response = sent.map_err(SdkError::dispatch_failure)?;
-        if !response.status().is_success() {
-            return Err(self.refused(response).await);
-        }
-        let mut body = mem::replace(response.body_mut(), SdkBody::taken());
-        let headers = response.headers();
-        if self.checksums && get.span == Span::ALL {
-            body = checked(body, |name| headers.get(name));
-        }
-        Ok(Answer {
-            length: headers.get("content-length").and_then(|length| length.parse().ok()),
-            etag: get.etag.is_none().then(|| headers.get("etag").map(str::to_owned)).flatten(),
-            body: ByteStream::new(body),
-        })
+        let length = text_of(&headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let etag = match get.etag {
+            None => text_of(&headers, ETAG).map(str::to_owned),
+            Some(_) => None,
+        };
+        let is_checked = self.checksums && get.span == Span::ALL;
+        let body = ByteStream::new(if is_checked { checked(body, &headers) } else { body });
+        Ok(Answer { length, etag, body })
     }
 
-    fn request(&self, get: &Get<'_>) -> Result<HttpRequest, BoxError> {
+    async fn signed(&self, get: &Get<'_>) -> Result<Request<NoBody>, BoxError> {
+        let mut request = self.request(get)?;
+        if let Some(signing) = &self.signing {
+            signing.stamp().await?.sign(&mut request)?;
+        }
+        Ok(request)
+    }
+
+    fn request(&self, get: &Get<'_>) -> Result<Request<NoBody>, BoxError> {
         let &Get { key, etag, span, payer } = get;
-        let mut request = HttpRequest::new(SdkBody::empty());
-        request.set_uri(format!("{}{}", self.base, utf8_percent_encode(key, ENCODED)))?;
+        let mut request = Request::new(NoBody::new());
+        let mut path = self.path.clone();
+        path.extend(utf8_percent_encode(key, ENCODED));
+        *request.uri_mut() = path.try_into()?;
         let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
         if let Some(etag) = etag {
-            headers.try_insert("if-match", etag.to_owned())?;
+            headers.insert(IF_MATCH, etag.try_into()?);
         }
         if let Some(range) = span.header() {
-            headers.insert("range", range);
+            headers.insert(RANGE, range.try_into()?);
         } else if self.checksums {
-            headers.insert("x-amz-checksum-mode", "ENABLED");
+            headers.insert(CHECKSUM_MODE, HeaderValue::from_static("ENABLED"));
         }
         if payer {
-            headers.insert("x-amz-request-payer", "requester");
+            headers.insert(REQUEST_PAYER, HeaderValue::from_static("requester"));
         }
         Ok(request)
     }
 
     /// The error of an answer that brings no object.
-    async fn refused(&self, mut response: HttpResponse) -> SdkError<ErrorMetadata> {
-        let body = mem::replace(response.body_mut(), SdkBody::taken());
+    async fn refused(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: SdkBody,
+    ) -> SdkError<ErrorMetadata> {
+        let response = HttpResponse::new(status.into(), SdkBody::taken());
         let text = match timeout(STALLED, start_of(body)).await {
             Ok(Ok(text)) => text,
             Ok(Err(cause)) => return SdkError::response_error(cause, response),
@@ -204,7 +228,7 @@ impl Route {
         // A proxy may answer in its own words.
         let error = error_of(&text).unwrap_or_default();
         if error.code() == Some(CLOCK)
-            && let (Some(signing), Some(date)) = (&self.signing, response.headers().get("date"))
+            && let (Some(signing), Some(date)) = (&self.signing, text_of(headers, DATE))
         {
             signing.set_clock(date);
         }
@@ -217,7 +241,9 @@ impl Signing {
     fn of(authorization: &str, components: &RuntimeComponents) -> Option<Self> {
         let (region, service) = scope(authorization)?;
         Some(Self {
-            signer: Signer::new(region, service),
+            region: region.to_owned(),
+            service: service.to_owned(),
+            stamp: Mutex::default(),
             identities: components.identity_cache(),
             resolver: components.identity_resolver(AuthSchemeId::from("sigv4"))?,
             components: components.clone(),
@@ -226,12 +252,22 @@ impl Signing {
         })
     }
 
-    async fn sign(&self, request: &mut HttpRequest) -> Result<(), BoxError> {
-        let Self { signer, identities, resolver, components, config, skew: _ } = self;
+    /// What requests are signed with now.
+    async fn stamp(&self) -> Result<Arc<Stamp>, BoxError> {
+        let Self { region, service, identities, resolver, components, config, .. } = self;
+        let last = || self.stamp.lock().expect("nothing panics while it holds the lock");
+        let now = self.now();
+        if let Some(stamp) = &*last()
+            && stamp.is_of(now)
+        {
+            return Ok(stamp.clone());
+        }
         let identity =
             identities.resolve_cached_identity(resolver.clone(), components, config).await?;
         let credentials = identity.data::<Credentials>().ok_or("no credentials to sign with")?;
-        signer.sign(request, credentials, self.now())
+        let stamp = Arc::new(Stamp::new(credentials, region, service, now)?);
+        *last() = Some(stamp.clone());
+        Ok(stamp)
     }
 
     /// The time by the server's clock, as far as it is known.
@@ -262,6 +298,23 @@ impl From<GetObjectOutput> for Answer {
     }
 }
 
+const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+const REQUEST_PAYER: HeaderName = HeaderName::from_static("x-amz-request-payer");
+
+/// The `Host` header of requests to a server, in which HTTP leaves out a scheme's own port.
+fn host(server: &Uri) -> Option<HeaderValue> {
+    let host = server.host()?;
+    let usual = if server.scheme_str() == Some("https") { 443 } else { 80 };
+    match server.port_u16() {
+        Some(port) if port != usual => format!("{host}:{port}").try_into().ok(),
+        _ => host.try_into().ok(),
+    }
+}
+
+fn text_of(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
 /// What is encoded in the path of a URL, <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>.
 const ENCODED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -281,18 +334,24 @@ fn scope(authorization: &str) -> Option<(&str, &str)> {
 }
 
 /// The `body` of an object, held against its checksum if one of the `headers` tells it.
-fn checked<'a>(body: SdkBody, headers: impl Fn(&str) -> Option<&'a str>) -> SdkBody {
-    for name in CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER {
-        let Ok(algorithm) = name.parse::<ChecksumAlgorithm>() else { continue };
-        let algorithm = algorithm.into_impl();
-        let Some(sum) = headers(algorithm.header_name()) else { continue };
+fn checked(body: SdkBody, headers: &HeaderMap) -> SdkBody {
+    let mut sums = headers.iter().filter_map(|(name, sum)| {
+        let name = name.as_str().strip_prefix("x-amz-checksum-")?;
+        // Some others the SDK takes for CRC 32.
+        if !CHECKSUM_ALGORITHMS_IN_PRIORITY_ORDER.contains(&name) {
+            return None;
+        }
+        let algorithm: ChecksumAlgorithm = name.parse().ok()?;
         // Sums of the sums of parts, as `…-3`, are not in base 64.
-        return match aws_smithy_types::base64::decode(sum) {
-            Ok(sum) => SdkBody::from_body_1_x(ChecksumBody::new(body, algorithm, sum.into())),
-            Err(_) => body,
-        };
+        let sum = aws_smithy_types::base64::decode(sum.to_str().ok()?).ok()?;
+        Some((algorithm.into_impl(), sum))
+    });
+    match sums.next() {
+        Some((algorithm, sum)) => {
+            SdkBody::from_body_1_x(ChecksumBody::new(body, algorithm, sum.into()))
+        }
+        None => body,
     }
-    body
 }
 
 /// An error document is shorter than this; what follows of a longer one is not read.
@@ -331,40 +390,38 @@ fn error_of(text: &[u8]) -> Result<ErrorMetadata, XmlDecodeError> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
 
     use aws_config::Region;
     use aws_credential_types::credential_fn::provide_credentials_fn;
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::retry::RetryConfig;
     use aws_sdk_s3::config::{BehaviorVersion, Builder};
-    use aws_smithy_runtime_api::client::http::{HttpConnectorFuture, http_client_fn};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
 
+    use super::super::transport::tests::Server;
     use super::*;
     use crate::test_s3::{ACCESS_KEY, S3, SECRET_KEY};
 
     /// The URL and the headers of a request, but for those that differ from one to the next.
     type Asked = (String, BTreeMap<String, String>);
 
-    /// A server that notes what it is asked, and refuses it by the clock.
+    /// What the SDK asks, and is not answered.
     #[derive(Debug, Clone, Default)]
-    struct Clock(Arc<Mutex<Vec<Asked>>>);
+    struct Notes(Arc<Mutex<Vec<Asked>>>);
 
-    const DATE: &str = "Fri, 24 May 2013 00:00:00 GMT";
-
-    impl HttpConnector for Clock {
+    impl HttpConnector for Notes {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
             let headers =
                 request.headers().iter().map(|(name, it)| (name.to_owned(), it.to_owned()));
             self.0.lock().unwrap().push((request.uri().to_owned(), headers.collect()));
-            let body = format!("<Error><Code>{CLOCK}</Code><Message>late</Message></Error>");
-            let mut response = HttpResponse::new(403.try_into().unwrap(), body.into());
-            response.headers_mut().insert("date", DATE);
+            let response = HttpResponse::new(500.try_into().unwrap(), SdkBody::empty());
             HttpConnectorFuture::ready(Ok(response))
         }
     }
 
-    impl Clock {
+    impl Notes {
         fn last(&self) -> Asked {
             self.0.lock().unwrap().last().unwrap().clone()
         }
@@ -424,29 +481,36 @@ mod tests {
             ("music", with_token, "https://music.s3.eu-west-1.amazonaws.com/"),
         ];
         for (bucket, configure, base) in cases {
-            let clock = Clock::default();
-            let connector = SharedHttpConnector::new(clock.clone());
+            let notes = Notes::default();
+            let connector = SharedHttpConnector::new(notes.clone());
             let (client, route) = client(|it| {
                 let http = http_client_fn(move |_, _| connector.clone());
                 configure(it).http_client(http)
             });
             client.list_objects_v2().bucket(bucket).send().await.unwrap_err();
             let route = route.get().unwrap().as_ref().unwrap();
-            assert_eq!(route.base, base);
             for key in ODD_KEYS {
                 let (rest, part) = (Span { from: 7, to: None }, Span { from: 0, to: Some(8) });
                 for (etag, span, payer) in
                     [(None, Span::ALL, false), (Some("\"e\""), rest, true), (None, part, false)]
                 {
-                    let _ = route.get(&Get { key, etag, span, payer }).await;
-                    let (url, headers) = clock.last();
+                    let asked = route.signed(&Get { key, etag, span, payer }).await.unwrap();
+                    let text = |it: &HeaderValue| it.to_str().unwrap().to_owned();
+                    let mut headers: BTreeMap<_, _> = asked
+                        .headers()
+                        .iter()
+                        .map(|(name, it)| (name.to_string(), text(it)))
+                        .collect();
+                    let url = format!("{}{}", headers.remove("host").unwrap(), asked.uri());
                     let request = client.get_object().bucket(bucket).key(key);
                     let request = request.set_if_match(etag.map(str::to_owned));
                     let request = request.set_range(span.header());
                     let payer = payer.then_some(aws_sdk_s3::types::RequestPayer::Requester);
                     let _ = request.set_request_payer(payer).send().await;
-                    let (sdk_url, mut expected) = clock.last();
-                    assert_eq!(url, sdk_url.replace("?x-id=GetObject", ""));
+                    let (sdk_url, mut expected) = notes.last();
+                    let sdk_url = sdk_url.replace("?x-id=GetObject", "");
+                    assert!(sdk_url.starts_with(base), "{sdk_url}");
+                    assert_eq!(Some(&*url), sdk_url.split_once("://").map(|it| it.1));
                     expected.retain(|name, _| {
                         !name.contains("user-agent") && !name.starts_with("amz-sdk-")
                     });
@@ -493,17 +557,19 @@ mod tests {
 
     #[tokio::test]
     async fn the_clock_is_the_servers_once_it_refused_by_it() {
-        let clock = Clock::default();
-        let connector = SharedHttpConnector::new(clock.clone());
-        let (client, route) =
-            client(|it| it.http_client(http_client_fn(move |_, _| connector.clone())));
+        const LATE: &str = "HTTP/1.1 403 Forbidden\r\nDate: Fri, 24 May 2013 00:00:00 GMT\r\n\
+             Content-Length: 76\r\n\r\n\
+             <Error><Code>RequestTimeTooSkewed</Code><Message>late</Message></Error>     ";
+        let server = Server::start(LATE, usize::MAX);
+        let (client, route) = client(|it| it.endpoint_url(server.uri().to_string()));
         client.list_objects_v2().bucket("music").send().await.unwrap_err();
         let route = route.get().unwrap().as_ref().unwrap();
         for expected in [false, true] {
+            let request = route.signed(&WHOLE).await.unwrap();
+            let date = request.headers()["x-amz-date"].to_str().unwrap();
+            assert_eq!(date.starts_with("2013052"), expected, "{date}");
             let error = route.get(&WHOLE).await.unwrap_err();
             assert_eq!(error.as_service_error().unwrap().code(), Some(CLOCK));
-            let (_, headers) = clock.last();
-            assert_eq!(headers["x-amz-date"].starts_with("2013052"), expected, "{headers:?}");
         }
     }
 
@@ -590,10 +656,14 @@ mod tests {
             // Of the checksums of three parts.
             (vec![("x-amz-checksum-crc32", "AAAAAA==-3")], true),
             (vec![("x-amz-checksum-crc32", "no checksum")], true),
+            (vec![("x-amz-checksum-md5", "AAAAAA==")], true),
+            (vec![("x-amz-checksum-type", "FULL_OBJECT"), ("x-amz-checksum-crc32", crc32)], true),
         ];
         for (headers, is_right) in cases {
-            let header = |name: &str| headers.iter().find(|it| it.0 == name).map(|it| it.1);
-            let body = checked(SdkBody::from("hello world"), header);
+            let sums = headers
+                .iter()
+                .map(|(name, sum)| (HeaderName::from_static(name), HeaderValue::from_static(sum)));
+            let body = checked(SdkBody::from("hello world"), &sums.collect());
             let read = ByteStream::new(body).collect().await;
             assert_eq!(read.is_ok(), is_right, "{headers:?}");
         }
