@@ -32,6 +32,7 @@ use hyper::header::{
 };
 use hyper::http::response::Parts;
 use hyper::{Request, StatusCode, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
@@ -150,6 +151,10 @@ impl Route {
             idle: STALLED,
         };
         let server: Uri = endpoint.url().parse().ok()?;
+        // The SDK's own client goes through the proxies that the environment names.
+        if Matcher::from_env().intercept(&server).is_some() {
+            return None;
+        }
         let host = host(&server)?;
         let path = format!("{}/", server.path().trim_end_matches('/'));
         let transport = Transport::new(server, patience).ok()?;
