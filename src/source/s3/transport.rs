@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_s3::error::{BoxError, ConnectorError};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -98,24 +99,42 @@ impl Transport {
     }
 
     /// Sends `request` and waits until its answer begins.
-    pub async fn send(&self, request: Request<NoBody>) -> Result<Response<Coming>, ConnectorError> {
-        let mut line = match self.waiting().await {
-            Some(line) => line,
-            None => within(self.patience.connect, self.connect()).await?,
-        };
-        let response = within(self.patience.answer, line.ask(request)).await?;
-        let idle = self.idle.clone();
-        Ok(response.map(|incoming| Coming { incoming, line: Some(line), idle }))
-    }
-
-    /// A connection that waits, and that the server has not closed meanwhile.
-    async fn waiting(&self) -> Option<Line> {
+    pub async fn send(
+        &self,
+        mut request: Request<NoBody>,
+    ) -> Result<Response<Coming>, ConnectorError> {
         loop {
-            let mut line = lock(&self.idle).pop()?;
-            if line.used.elapsed() < self.patience.idle && line.is_ready().await {
-                return Some(line);
+            let waiting = self.waiting();
+            let is_new = waiting.is_none();
+            let mut line = match waiting {
+                Some(line) => line,
+                None => within(self.patience.connect, self.connect())
+                    .await?
+                    .map_err(ConnectorError::io)?,
+            };
+            let mut refused = match within(self.patience.answer, line.ask(request)).await? {
+                Ok(response) => {
+                    let idle = self.idle.clone();
+                    return Ok(response.map(|incoming| Coming {
+                        incoming,
+                        line: Some(line),
+                        idle,
+                    }));
+                }
+                Err(refused) => refused,
+            };
+            match refused.take_message() {
+                // The server has closed the connection while it waited, and the request was not sent.
+                Some(unsent) if !is_new => request = unsent,
+                _ => return Err(failed(refused.into_error())),
             }
         }
+    }
+
+    /// The connection that has waited least, if that is not too long.
+    fn waiting(&self) -> Option<Line> {
+        let line = lock(&self.idle).pop()?;
+        (line.used.elapsed() < self.patience.idle).then_some(line)
     }
 
     async fn connect(&self) -> Result<Line, BoxError> {
@@ -127,13 +146,15 @@ impl Transport {
 }
 
 /// What `work` comes to, if it does so within `patience`.
-async fn within<T, E: Into<BoxError>>(
-    patience: Duration,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, ConnectorError> {
-    match timeout(patience, work).await {
-        Ok(done) => done.map_err(|cause| ConnectorError::io(cause.into())),
-        Err(elapsed) => Err(ConnectorError::timeout(elapsed.into())),
+async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<T, ConnectorError> {
+    timeout(patience, work).await.map_err(|elapsed| ConnectorError::timeout(elapsed.into()))
+}
+
+/// What an error says about another attempt: what is no HTTP will be none the next time.
+fn failed(error: hyper::Error) -> ConnectorError {
+    match error.is_parse() {
+        true => ConnectorError::other(error.into(), None),
+        false => ConnectorError::io(error.into()),
     }
 }
 
@@ -151,17 +172,11 @@ impl Line {
         }
     }
 
-    /// Whether a request can be sent at once.
-    async fn is_ready(&mut self) -> bool {
-        poll_fn(|context| {
-            self.drive(context);
-            Poll::Ready(matches!(self.sender.poll_ready(context), Poll::Ready(Ok(()))))
-        })
-        .await
-    }
-
-    async fn ask(&mut self, request: Request<NoBody>) -> hyper::Result<Response<Incoming>> {
-        let mut answer = pin!(self.sender.send_request(request));
+    async fn ask(
+        &mut self,
+        request: Request<NoBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<NoBody>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
         poll_fn(|context| {
             self.drive(context);
             answer.as_mut().poll(context)
@@ -361,7 +376,7 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn failures_say_whether_there_was_no_answer_or_no_time_for_one() {
+    async fn failures_say_whether_another_attempt_may_help() {
         let silent = Server::start("", usize::MAX);
         let patience = Patience { answer: Duration::from_millis(50), ..PATIENCE };
         let transport = Transport::new(silent.uri(), patience).unwrap();
@@ -369,6 +384,10 @@ pub(super) mod tests {
         let closing = Server::start("", 1);
         let transport = Transport::new(closing.uri(), PATIENCE).unwrap();
         assert!(transport.send(request()).await.unwrap_err().is_io());
+        let stranger = Server::start("220 mail.example ESMTP\r\n", usize::MAX);
+        let transport = Transport::new(stranger.uri(), PATIENCE).unwrap();
+        let error = transport.send(request()).await.unwrap_err();
+        assert!(!error.is_io() && !error.is_timeout() && error.as_other().is_none(), "{error:?}");
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let nobody = format!("http://{free}").parse().unwrap();
         let transport = Transport::new(nobody, PATIENCE).unwrap();
