@@ -319,6 +319,25 @@ fn a_bucket_is_loaded_into_a_server() {
 }
 
 #[test]
+fn a_bucket_is_reached_through_the_environments_proxy() {
+    let s3 = s3::S3::start();
+    s3.put_directory("sparkify", "", Path::new(CLEAN));
+    let database = postgres::server().database();
+    let directory = directory();
+    // Nobody listens here, but the proxy knows the bucket.
+    let nobody = "http://127.0.0.1:1";
+    let args = ["load", "--source", "s3://sparkify", "--no-sign-request", "--attempts", "1"];
+    let mut command = sparkload(directory.path(), &args);
+    command.args(["--endpoint-url", nobody]).env("SPARKLOAD_TARGET", database.url());
+    printed(command.env("HTTP_PROXY", s3.endpoint()), 0);
+    assert_eq!(database.query("SELECT count(*) FROM songplays"), [[Some("81".to_owned())]]);
+    // Where the proxy is not for this host, it is asked itself.
+    let reached = s3.requests(s3::Operation::ListObjects);
+    printed(command.env("NO_PROXY", "127.0.0.1"), 1);
+    assert_eq!(s3.requests(s3::Operation::ListObjects), reached);
+}
+
+#[test]
 fn the_old_systems_settings_file_is_enough() {
     let s3 = s3::S3::start_private();
     s3.put_directory("sparkify", "", Path::new(CLEAN));
