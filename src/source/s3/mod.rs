@@ -1,4 +1,4 @@
-//! S3 as a source, through Amazon's own SDK.
+//! S3 as a source, through Amazon's own SDK; objects are got past it where that can be, as [`route`] says.
 //!
 //! The SDK's own retries are off: when to try again is said in one place, by [`Retry`].
 
