@@ -71,6 +71,7 @@ mod ledger;
 mod packing;
 mod pipeline;
 mod query;
+mod queue;
 mod record;
 mod report;
 mod retry;

@@ -10,7 +10,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, Plan};
 use crate::pipeline::{Listed, list};
-use crate::source::{Object, Store};
+use crate::queue::queue;
+use crate::source::{Object, ReadError, Store, joined};
 
 /// How many bytes of the source are kept in memory: enough to run for seconds, and to fit where a load fits.
 const SAMPLE_BYTES: u64 = 256 << 20;
@@ -59,9 +60,8 @@ impl Found {
         let Self { listed: Listed { song_store, log_store, .. }, plan } = self;
         let fetch = async |store: &Store, objects: &[Arc<Object>]| {
             let wanted = objects.iter().map(|object| (object.clone(), u64::MAX));
-            let mut fetched = 0;
-            each(store, wanted, config, Keep::Nothing, |_, bytes, _| fetched += bytes).await?;
-            Ok::<_, Error>(fetched)
+            let fetched = each(store, wanted, config, Keep::Nothing).await?;
+            Ok::<_, Error>(fetched.iter().map(|fetched| fetched.came).sum::<u64>())
         };
         let (songs, logs) =
             try_join!(fetch(song_store, &plan.songs), fetch(log_store, &plan.logs))?;
@@ -74,12 +74,8 @@ impl Found {
         let size: u64 = plan.objects().map(|object| object.size).sum();
         let share = (SAMPLE_BYTES as f64 / size.max(1) as f64).min(1.0);
         let keep = async |store: &Store, objects: &[Arc<Object>]| {
-            let mut kept = Vec::new();
-            each(store, first(objects, share), config, Keep::All, |object, bytes, chunks| {
-                let whole = bytes >= object.size;
-                kept.push(Stored { object, bytes: chunks, whole });
-            })
-            .await?;
+            let fetched = each(store, first(objects, share), config, Keep::All).await?;
+            let mut kept: Vec<_> = fetched.into_iter().map(Stored::from).collect();
             kept.sort_by_key(|stored| stored.object.rank);
             Ok::<_, Error>(kept)
         };
@@ -115,45 +111,65 @@ enum Keep {
     All,
 }
 
-/// Reads so many bytes of each of the `wanted` objects, several at once; `done` is told of each how many came, and what
-/// was kept of them.
+/// What came of an object.
+struct Fetched {
+    object: Arc<Object>,
+    came: u64,
+    kept: Vec<Bytes>,
+}
+
+impl From<Fetched> for Stored {
+    fn from(fetched: Fetched) -> Self {
+        let Fetched { object, came, kept } = fetched;
+        Self { whole: came >= object.size, object, bytes: kept }
+    }
+}
+
+/// Reads so many bytes of each of the `wanted` objects, several at once, as a load does.
 async fn each(
     store: &Store,
     wanted: impl Iterator<Item = (Arc<Object>, u64)>,
     config: &Config,
     keep: Keep,
-    mut done: impl FnMut(Arc<Object>, u64, Vec<Bytes>),
-) -> Result<()> {
-    let mut tasks = JoinSet::new();
-    let mut wanted = wanted.fuse();
-    loop {
-        while tasks.len() < config.fetches
-            && let Some((object, most)) = wanted.next()
-        {
-            let (store, attempts) = (store.clone(), config.retry.attempts());
-            tasks.spawn(async move {
-                let mut body = match store.read(&object).await {
-                    Ok(body) => body,
-                    Err(cause) => return Err(cause.error(&object, &attempts)),
-                };
-                let (mut came, mut kept) = (0, Vec::new());
-                while came < most {
-                    let next = body.next().await;
-                    let Some(mut bytes) = next.map_err(|cause| cause.error(&object, &attempts))?
-                    else {
-                        break;
-                    };
-                    bytes.truncate(usize::try_from(most - came).unwrap_or(usize::MAX));
-                    came += bytes.len() as u64;
-                    if keep == Keep::All {
-                        kept.push(bytes);
-                    }
-                }
-                Ok((object, came, kept))
-            });
+) -> Result<Vec<Fetched>> {
+    let queue = queue(wanted);
+    let readers = (0..config.fetches).map(|_| {
+        let (store, queue, retry) = (store.clone(), queue.clone(), config.retry);
+        async move {
+            let mut fetched = Vec::new();
+            while let Ok((object, most)) = queue.recv().await {
+                let read = read(&store, &object, most, keep).await;
+                let (came, kept) = read.map_err(|cause| cause.error(&object, &retry.attempts()))?;
+                fetched.push(Fetched { object, came, kept });
+            }
+            Ok::<_, Error>(fetched)
         }
-        let Some(read) = tasks.join_next().await else { return Ok(()) };
-        let (object, came, kept) = read.expect("reading does not panic")?;
-        done(object, came, kept);
+    });
+    let mut readers: JoinSet<_> = readers.collect();
+    let mut fetched = Vec::new();
+    while let Some(reader) = readers.join_next().await {
+        fetched.extend(joined(reader)??);
     }
+    Ok(fetched)
+}
+
+/// Reads an object to its end or up to `most` bytes; returns how many came, and which were kept.
+async fn read(
+    store: &Store,
+    object: &Object,
+    most: u64,
+    keep: Keep,
+) -> Result<(u64, Vec<Bytes>), ReadError> {
+    let mut body = store.read(object).await?;
+    let (mut came, mut kept) = (0, Vec::new());
+    while came < most
+        && let Some(mut bytes) = body.next().await?
+    {
+        bytes.truncate(usize::try_from(most - came).unwrap_or(usize::MAX));
+        came += bytes.len() as u64;
+        if keep == Keep::All {
+            kept.push(bytes);
+        }
+    }
+    Ok((came, kept))
 }

@@ -9,6 +9,7 @@ use crate::encode::Rows;
 use crate::error::Result;
 use crate::ledger::{Amounts, Mode, Run, Settings, Way};
 use crate::pipeline::{LATE, complete};
+use crate::queue::queue;
 use crate::report::Objects;
 use crate::target::{Load, Part, scratch};
 
@@ -35,8 +36,8 @@ async fn write(
 ) -> Result<(Took, Handled)> {
     load.begin(config.wait).await?;
     let (late, early) = rows.into_iter().partition(|rows| LATE.contains(&rows.table));
-    let (parts, copies) = queue(early);
-    let (late_parts, late_copies) = queue(late);
+    let (parts, copies) = ready(early);
+    let (late_parts, late_copies) = ready(late);
 
     let copying = Meter::start();
     let written = load.write(parts, &config.progress).await?;
@@ -66,14 +67,11 @@ async fn write(
 }
 
 /// The parts that writers take, all ready, and what there is of them.
-fn queue(rows: Vec<Rows>) -> (async_channel::Receiver<Part>, Handled) {
-    let mut handled = Handled::default();
-    let (sender, parts) = async_channel::unbounded();
-    for rows in rows {
-        handled.bytes += rows.bytes.len() as u64;
-        handled.rows += rows.count;
-        let part = Part { rows, reserved: None };
-        sender.try_send(part).expect("the channel is open and without bound");
-    }
-    (parts, handled)
+fn ready(rows: Vec<Rows>) -> (async_channel::Receiver<Part>, Handled) {
+    let handled = Handled {
+        bytes: rows.iter().map(|rows| rows.bytes.len() as u64).sum(),
+        rows: rows.iter().map(|rows| rows.count).sum(),
+        ..Handled::default()
+    };
+    (queue(rows.into_iter().map(|rows| Part { rows, reserved: None })), handled)
 }

@@ -11,6 +11,7 @@ use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::decode::{Block, Compression, Cutter, Limits};
 use crate::error::{Error, Remedy, Result};
+use crate::queue::queue;
 use crate::report::Progress;
 use crate::retry::Retry;
 use crate::source::{Body, Object, ReadError, Store, joined};
@@ -105,11 +106,7 @@ impl Reading {
         pieces: mpsc::Sender<Reserved>,
     ) -> Result<WasRead> {
         let reading = Arc::new(self);
-        let (sender, queue) = async_channel::unbounded();
-        for object in objects {
-            sender.try_send(object.clone()).expect("the channel is open and without bound");
-        }
-        drop(sender);
+        let queue = queue(objects.iter().cloned());
         let readers = (0..reading.fetches.min(objects.len()))
             .map(|_| reading.clone().read_all(queue.clone(), pieces.clone()));
         let mut readers: JoinSet<_> = readers.collect();

@@ -15,6 +15,7 @@ use super::{Database, copy, failed, ledger, lock, quoted, shape};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
+use crate::queue::queue;
 use crate::report::{Progress, RowCounts};
 use crate::table::Table;
 
@@ -175,12 +176,8 @@ impl PostgresLoad {
     /// Runs the statements of each script that are about `tables`, on all connections, each as soon as one is free.
     async fn run_all(&self, scripts: &[&str], tables: &[Table]) -> Result<()> {
         for script in scripts {
-            let (sender, queue) = async_channel::unbounded();
             let is_meant = |statement: &&str| tables.iter().any(|table| names(statement, *table));
-            for statement in script.split_inclusive(";\n").filter(is_meant) {
-                sender.try_send(statement).expect("the channel is open and without bound");
-            }
-            drop(sender);
+            let queue = queue(script.split_inclusive(";\n").filter(is_meant));
             let runners = self.sessions.iter().map(async |session| {
                 while let Ok(statement) = queue.recv().await {
                     session.once(READYING, &Statement(statement)).await?;
