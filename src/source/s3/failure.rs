@@ -43,6 +43,7 @@ impl Failure {
         let cause = match (&code, error.message(), status) {
             (Some(code), Some(message), _) => format!("{code}: {message}"),
             (Some(code), None, _) => code.clone(),
+            (None, _, _) if matches!(error, SdkError::ResponseError(_)) => innermost(&error),
             (None, _, Some(status)) => format!("the server answered {status}"),
             (None, _, None) => innermost(&error),
         };
@@ -59,7 +60,8 @@ impl Failure {
         };
         let help = match (code.as_deref(), kind, &error) {
             (Some(code), _, _) => help_for(code, purpose),
-            (None, FailureKind::Passing, SdkError::DispatchFailure(_)) => CONNECTION,
+            (None, FailureKind::Passing, SdkError::DispatchFailure(_))
+            | (None, _, SdkError::ResponseError(_)) => CONNECTION,
             (None, _, SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)) => {
                 purpose.credentials()
             }

@@ -1,4 +1,5 @@
-//! S3 as a source, through Amazon's own SDK; objects are got past it where that can be, as [`route`] says.
+//! S3 as a source, through Amazon's own SDK; listings and objects are had past it where that can be, as [`route`]
+//! says.
 //!
 //! The SDK's own retries are off: when to try again is said in one place, by [`Retry`].
 
@@ -6,6 +7,7 @@ mod account;
 mod ahead;
 mod body;
 mod failure;
+mod page;
 mod purpose;
 mod put;
 mod remove;
@@ -13,8 +15,10 @@ mod route;
 mod signature;
 mod transport;
 mod writer;
+mod xml;
 
 use std::error::Error as StdError;
+use std::mem::take;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,11 +29,11 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::{EncodingType, RequestPayer};
-use percent_encoding::percent_decode_str;
 
 use self::ahead::Ahead;
 use self::failure::{Failure, FailureKind};
-use self::route::{Answer, Get, Route, Scout, Span};
+use self::page::{Found, Page};
+use self::route::{Answer, Get, List, Route, Scout, Span};
 use super::pace::Pace;
 use super::{Encryption, Entry, Object, Reach, ReadError, S3Options};
 use crate::error::{Error, Result};
@@ -45,7 +49,7 @@ pub(crate) use self::writer::ObjectWriter;
 #[derive(Debug)]
 pub(crate) struct Bucket {
     client: Client,
-    /// How objects are got, when the first request was made; `Some(None)` is through the client as well.
+    /// How objects are listed and got, when the first request was made; `Some(None)` is through the client as well.
     route: Arc<OnceLock<Option<Route>>>,
     purpose: Purpose,
     bucket: String,
@@ -119,39 +123,21 @@ impl Bucket {
     pub async fn list_under(&self, prefix: &str) -> Result<Vec<Entry>> {
         let place = self.name(prefix);
         let mut entries = Vec::new();
-        let mut next = None;
+        let mut token = None;
         loop {
-            let request = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(prefix)
-                .set_continuation_token(next.clone())
-                // Keys may hold characters that XML can't.
-                .encoding_type(EncodingType::Url)
-                .set_request_payer(self.request_payer.clone());
-            let page = self
-                .ask(&mut self.retry.attempts(), || request.clone().send())
-                .await
-                .map_err(|failure| failure.error(format!("can't list {place}")))?;
-            let encoded = page.encoding_type() == Some(&EncodingType::Url);
-            for object in page.contents() {
-                let Some(key) = object.key() else { continue };
-                let key = if encoded { decode_key(key) } else { Some(key.to_owned()) };
-                let Some(key) = key else {
-                    return Err(self.purpose.error(format!("a key under {place} is not UTF-8")));
+            let page = self.page(prefix, token.as_deref()).await;
+            let mut page = page.map_err(|failure| failure.error(format!("can't list {place}")))?;
+            for Found { key, size, etag } in take(&mut page.found) {
+                let Some(key) = page.key(key).filter(|key| !key.is_empty()) else {
+                    return Err(self
+                        .purpose
+                        .error(format!("a key under {place} is empty or not UTF-8")));
                 };
-                entries.push(Entry {
-                    name: self.name(&key),
-                    key,
-                    size: size(object.size()),
-                    etag: object.e_tag().unwrap_or_default().to_owned(),
-                });
+                entries.push(Entry { name: self.name(&key), key, size, etag });
             }
-            let token = page.next_continuation_token;
-            match page.is_truncated.unwrap_or(token.is_some()) {
+            match page.is_truncated() {
                 false => return Ok(entries),
-                true if token.is_some() && token != next => next = token,
+                true if page.token.is_some() && page.token != token => token = page.token,
                 true => {
                     return Err(self
                         .purpose
@@ -160,6 +146,25 @@ impl Bucket {
                 }
             }
         }
+    }
+
+    /// Asks for the objects whose keys start with `prefix`, from where the page before ended.
+    async fn page(&self, prefix: &str, token: Option<&str>) -> Result<Page, Failure> {
+        let attempts = &mut self.retry.attempts();
+        if let Some(Some(route)) = self.route.get() {
+            let list = List { prefix, token, payer: self.request_payer.is_some() };
+            return self.ask(attempts, || route.list(&list)).await;
+        }
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .prefix(prefix)
+            .set_continuation_token(token.map(str::to_owned))
+            // Keys may hold characters that XML can't.
+            .encoding_type(EncodingType::Url)
+            .set_request_payer(self.request_payer.clone());
+        self.ask(attempts, || request.clone().send()).await.map(Page::from)
     }
 
     pub async fn read(self: &Arc<Self>, object: &Object) -> Result<ObjectBody, ReadError> {
@@ -300,28 +305,4 @@ async fn try_again(purpose: Purpose, attempts: &mut Attempts, cause: &str) -> bo
 /// A size as the SDK gives it.
 fn size(size: Option<i64>) -> u64 {
     size.unwrap_or_default().try_into().unwrap_or_default()
-}
-
-/// Undoes `encoding-type=url`: percent escapes, and `+` for a space.
-fn decode_key(key: &str) -> Option<String> {
-    let spaced = key.replace('+', " ");
-    Some(percent_decode_str(&spaced).decode_utf8().ok()?.into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn encoded_keys_are_decoded() {
-        let cases = [
-            ("plain/key.json", Some("plain/key.json")),
-            ("a+b%2Bc%20d%25", Some("a b+c d%")),
-            ("sp%C3%A4t%01", Some("spät\u{1}")),
-            ("%C3", None),
-        ];
-        for (key, expected) in cases {
-            assert_eq!(decode_key(key).as_deref(), expected, "{key}");
-        }
-    }
 }

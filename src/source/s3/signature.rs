@@ -62,10 +62,11 @@ impl Stamp {
         self.seconds == DateTime::from(time).secs()
     }
 
-    /// Adds to a GET who made it and when; it names its host, and its path is encoded and has no query.
+    /// Adds to a GET who made it and when; it names its host, path and query are encoded, and the latter is in order.
     pub fn sign<B>(&self, request: &mut Request<B>) -> Result<(), BoxError> {
         let Self { seconds: _, timestamp, token, preamble, credential, key } = self;
-        let mut canonical = ["GET\n", request.uri().path(), "\n\n"].concat();
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let mut canonical = ["GET\n", path, "\n", query, "\n"].concat();
         let headers = request.headers_mut();
         headers.insert(CONTENT_SHA256, HeaderValue::from_static(NO_BODY));
         headers.insert(DATE, timestamp.clone());
@@ -203,13 +204,14 @@ mod tests {
         fn requests_are_signed_as_the_sdk_signs_them(
             host in "(b\\.s3\\.amazonaws\\.com|127\\.0\\.0\\.1:[1-9][0-9]{1,4})",
             path in "(/([A-Za-z0-9._~-]|%[2-9A-F][0-9A-F]){0,9}){1,4}",
+            query in "(\\?a=[A-Za-z0-9._~-]{0,5}&b=(%2F|%3D|x){0,5})?",
             others in prop::collection::btree_map("(if-match|range|x-amz-[a-z]{1,9})", "[!-~]{1,20}", 0..4),
             token in prop::option::of("[A-Za-z0-9+/=]{1,60}"),
             seconds in 0..4_000_000_000_u64,
         ) {
             let credentials = Credentials::new("AK", "secret", token, None, "test");
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            let mut request = Request::get(path).header(HOST, host);
+            let mut request = Request::get(path + &query).header(HOST, host);
             for (name, value) in others {
                 request = request.header(name, value);
             }
