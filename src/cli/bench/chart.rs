@@ -94,11 +94,13 @@ fn lines(svg: &mut Svg, swept: &Swept, source: f64) {
     let lines: [(_, _, Vec<_>); 2] =
         [("null", PART, null.collect()), ("load", WHOLE, load.collect())];
     let fastest = lines.iter().flat_map(|(_, _, points)| points).flatten().map(|rates| rates[2]);
-    let unit = step(fastest.fold(0.0, f64::max) / 4.0);
+    let fastest = fastest.fold(0.0, f64::max);
+    let unit = step(fastest / 4.0);
+    let units = (fastest / unit).ceil().max(1.0);
     let (bottom, per_value) = (svg.y + PLOT, (RIGHT - LEFT) / values.len() as f64);
-    let y = |rate: f64| bottom - rate / (unit * 4.0) * PLOT;
+    let y = |rate: f64| bottom - rate / (unit * units) * PLOT;
     let x = |index: usize| LEFT + (index as f64 + 0.5) * per_value;
-    for tick in 0..=4 {
+    for tick in 0..=units as u32 {
         let rate = unit * f64::from(tick);
         svg.line(LEFT, y(rate), RIGHT, y(rate), "stroke='#d8dce2'");
         svg.text(LEFT - 10.0, y(rate) + 4.0, "end", &grey(), &format!("{}", rate as f32));
