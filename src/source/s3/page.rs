@@ -96,6 +96,8 @@ mod tests {
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
 
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Answers every request with a document.
@@ -182,6 +184,27 @@ mod tests {
         }
         assert_eq!(Page::parse(page.as_bytes()).unwrap().found[0].key, "a&");
         assert!(Page::parse(b"<ListBucketResult>\xff</ListBucketResult>").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_brings_it_down(
+            parts in prop::collection::vec(
+                prop::sample::select(vec![
+                    "<ListBucketResult>", "</ListBucketResult>", "<Contents>", "</Contents>", "<Contents/>", "<Key>",
+                    "</Key>", "<Key/>", "<Size>", "</Size>", "-1", "a", " ", "&amp;", "&#0;", "&", "<![CDATA[", "]]>",
+                    "<!--", "-->", "<?", "?>", "<!DOCTYPE", "<", ">", "\"",
+                ]),
+                0..12,
+            ),
+        ) {
+            let whole = ["<ListBucketResult>", &parts.concat(), "</ListBucketResult>"].concat();
+            for text in [parts.concat(), whole] {
+                if let Ok(page) = Page::parse(text.as_bytes()) {
+                    prop_assert!(page.found.len() <= text.matches("Contents").count());
+                }
+            }
+        }
     }
 
     #[test]
