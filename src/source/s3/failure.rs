@@ -44,6 +44,7 @@ impl Failure {
             (Some(code), Some(message), _) => format!("{code}: {message}"),
             (Some(code), None, _) => code.clone(),
             (None, _, _) if matches!(error, SdkError::ResponseError(_)) => innermost(&error),
+            (None, _, Some(200)) => "the answer is none of S3's".to_owned(),
             (None, _, Some(status)) => format!("the server answered {status}"),
             (None, _, None) => innermost(&error),
         };
@@ -62,6 +63,7 @@ impl Failure {
             (Some(code), _, _) => help_for(code, purpose),
             (None, FailureKind::Passing, SdkError::DispatchFailure(_))
             | (None, _, SdkError::ResponseError(_)) => CONNECTION,
+            (None, _, _) if status == Some(200) => CONNECTION,
             (None, _, SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)) => {
                 purpose.credentials()
             }

@@ -49,7 +49,7 @@ pub(crate) use self::writer::ObjectWriter;
 #[derive(Debug)]
 pub(crate) struct Bucket {
     client: Client,
-    /// How objects are listed and got, when the first request was made; `Some(None)` is through the client as well.
+    /// How objects are listed and got, once it is known; `Some(None)` is through the client.
     route: Arc<OnceLock<Option<Route>>>,
     purpose: Purpose,
     bucket: String,
@@ -86,17 +86,15 @@ impl Bucket {
     ) -> Self {
         let shared = configuration(options).await;
         let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
-        let route = Arc::default();
         let config = aws_sdk_s3::config::Builder::from(&shared)
             .region(region.clone())
             .force_path_style(options.path_style)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled())
-            .interceptor(Scout(Arc::downgrade(&route)))
             .build();
         Self {
             client: Client::from_conf(config),
-            route,
+            route: Arc::default(),
             purpose,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
@@ -150,21 +148,37 @@ impl Bucket {
 
     /// Asks for the objects whose keys start with `prefix`, from where the page before ended.
     async fn page(&self, prefix: &str, token: Option<&str>) -> Result<Page, Failure> {
-        let attempts = &mut self.retry.attempts();
-        if let Some(Some(route)) = self.route.get() {
+        if let Some(route) = self.route() {
             let list = List { prefix, token, payer: self.request_payer.is_some() };
-            return self.ask(attempts, || route.list(&list)).await;
+            return self.ask(&mut self.retry.attempts(), || route.list(&list)).await;
         }
-        let request = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.bucket)
-            .prefix(prefix)
-            .set_continuation_token(token.map(str::to_owned))
-            // Keys may hold characters that XML can't.
-            .encoding_type(EncodingType::Url)
-            .set_request_payer(self.request_payer.clone());
-        self.ask(attempts, || request.clone().send()).await.map(Page::from)
+        let page = self.page_by_sdk(prefix, token).await;
+        match self.route() {
+            // The request that has shown it was not sent.
+            Some(_) => Box::pin(self.page(prefix, token)).await,
+            None => page,
+        }
+    }
+
+    async fn page_by_sdk(&self, prefix: &str, token: Option<&str>) -> Result<Page, Failure> {
+        let send = || {
+            self.client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .set_continuation_token(token.map(str::to_owned))
+                // Keys may hold characters that XML can't.
+                .encoding_type(EncodingType::Url)
+                .set_request_payer(self.request_payer.clone())
+                .customize()
+                .interceptor(Scout(Arc::downgrade(&self.route)))
+                .send()
+        };
+        self.ask(&mut self.retry.attempts(), send).await.map(Page::from)
+    }
+
+    fn route(&self) -> Option<&Route> {
+        self.route.get()?.as_ref()
     }
 
     pub async fn read(self: &Arc<Self>, object: &Object) -> Result<ObjectBody, ReadError> {
@@ -199,10 +213,10 @@ impl Bucket {
         attempts: &mut Attempts,
     ) -> Result<Answer, ReadError> {
         let get = Get { key: self.key(name), etag, span, payer: self.request_payer.is_some() };
-        let answer = match self.route.get() {
-            Some(Some(route)) => self.ask(attempts, || route.get(&get)).await,
+        let answer = match self.route() {
+            Some(route) => self.ask(attempts, || route.get(&get)).await,
             // Apart, because the SDK's futures are large and this one is made for each object.
-            _ => Box::pin(self.get_by_sdk(&get, attempts)).await,
+            None => Box::pin(self.get_by_sdk(&get, attempts)).await,
         };
         answer.map_err(|failure| match (failure.status, failure.code.as_deref()) {
             (Some(412), _) => ReadError::Changed("another version took its place".to_owned()),
@@ -305,4 +319,29 @@ async fn try_again(purpose: Purpose, attempts: &mut Attempts, cause: &str) -> bo
 /// A size as the SDK gives it.
 fn size(size: Option<i64>) -> u64 {
     size.unwrap_or_default().try_into().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::transport::tests::Server;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listing_without_its_end_is_not_taken_for_a_whole_one() {
+        const CUT: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\
+             <ListBucketResult><Contents><Key>a.json</Key><Size>1</Size></Contents>";
+        let server = Server::start(CUT, 1);
+        let options = S3Options {
+            region: Some("eu-west-1".to_owned()),
+            endpoint_url: Some(server.uri().to_string()),
+            no_sign_request: true,
+            ..S3Options::default()
+        };
+        let retry = Retry { attempts: 2, max_delay: Duration::from_millis(1), ..Retry::default() };
+        let bucket = Bucket::open(Purpose::Source, "b", "", &options, retry, Reach::ONE).await;
+        let error = bucket.list().await.unwrap_err();
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.contains("the ListBucketResult has no end (2 attempts"), "{cause}");
+        assert_eq!(server.connections(), 2);
+    }
 }

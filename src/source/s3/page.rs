@@ -31,11 +31,12 @@ pub(super) struct Found {
 }
 
 impl Page {
-    /// Reads an answer of S3's. The SDK reads each one twice, and makes much of it that is not needed here.
-    pub fn parse(text: &[u8]) -> Result<Self, BoxError> {
+    /// Reads an answer of S3's; `None` if it is another document. The SDK reads each one twice, and makes much of it that is
+    /// not needed here.
+    pub fn parse(text: &[u8]) -> Result<Option<Self>, BoxError> {
         let mut page = Self::default();
         let mut found = Found::default();
-        xml::read(text, "ListBucketResult", |depth, name, value| {
+        let is_listing = xml::read(text, "ListBucketResult", |depth, name, value| {
             match (depth, name) {
                 (1, b"Contents") => page.found.push(take(&mut found)),
                 (1, b"EncodingType") => page.is_encoded = value == "url",
@@ -48,7 +49,7 @@ impl Page {
             }
             Ok(())
         })?;
-        Ok(page)
+        Ok(is_listing.then_some(page))
     }
 
     /// Whether more pages follow this one.
@@ -172,17 +173,18 @@ mod tests {
         ];
         for (document, expected) in cases {
             assert_eq!(read_by_sdk(document).await, expected, "{document}");
-            assert_eq!(Page::parse(document.as_bytes()).ok(), expected, "{document}");
+            assert_eq!(Page::parse(document.as_bytes()).ok().flatten(), expected, "{document}");
         }
     }
 
     #[test]
     fn a_page_without_its_end_is_none() {
         let page = "<ListBucketResult><Contents><Key>a&amp;</Key></Contents></ListBucketResult>";
-        for end in 0..page.len() {
+        assert!(matches!(Page::parse(b""), Ok(None)));
+        for end in 1..page.len() {
             assert!(Page::parse(&page.as_bytes()[..end]).is_err(), "{}", &page[..end]);
         }
-        assert_eq!(Page::parse(page.as_bytes()).unwrap().found[0].key, "a&");
+        assert_eq!(Page::parse(page.as_bytes()).unwrap().unwrap().found[0].key, "a&");
         assert!(Page::parse(b"<ListBucketResult>\xff</ListBucketResult>").is_err());
     }
 
@@ -200,7 +202,7 @@ mod tests {
         ) {
             let whole = ["<ListBucketResult>", &parts.concat(), "</ListBucketResult>"].concat();
             for text in [parts.concat(), whole] {
-                if let Ok(page) = Page::parse(text.as_bytes()) {
+                if let Ok(Some(page)) = Page::parse(text.as_bytes()) {
                     prop_assert!(page.found.len() <= text.matches("Contents").count());
                 }
             }

@@ -1,9 +1,9 @@
 //! The route to a bucket: how its objects are listed and got without the SDK's machinery around each request.
 //!
-//! The SDK shows the way. Its first request, for the start of the listing, tells [`Route`] where it goes and how it is
-//! signed; requests for the rest of it and for objects then go the same way over connections of their own, with
+//! The SDK shows the way: a request for a listing, when it is ready to be sent, tells [`Route`] where it goes and how it
+//! is signed. Requests for listings and for objects then go the same way over connections of their own, with
 //! credentials out of the SDK's cache. What the SDK does besides costs more than the request itself where objects are
-//! small.
+//! small, and it takes a page without its end for a whole one.
 
 use std::mem::take;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -123,8 +123,8 @@ pub(super) struct Answer {
     pub body: ByteStream,
 }
 
-/// Learns a route from the first request that the SDK makes; the route itself keeps hold of what the SDK made it with,
-/// this among it.
+/// Learns a route from a request that the SDK makes, which is not sent then; the route itself keeps hold of what the SDK
+/// made it with, this among it.
 #[derive(Debug)]
 pub(super) struct Scout(pub Weak<OnceLock<Option<Route>>>);
 
@@ -139,10 +139,11 @@ impl Intercept for Scout {
         components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(route) = self.0.upgrade() {
-            route.get_or_init(|| Route::of(context.request(), components, config));
+        let Some(route) = self.0.upgrade() else { return Ok(()) };
+        match route.set(Route::of(context.request(), components, config)) {
+            Ok(()) if matches!(route.get(), Some(Some(_))) => Err("the route is known now".into()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -200,13 +201,12 @@ impl Route {
         let (_, body) = self.send(request).await?;
         let broken = |cause| SdkError::response_error(cause, response(StatusCode::OK));
         let text = read(body, usize::MAX).await.map_err(broken)?;
-        Page::parse(&text).map_err(|cause| match error_of(&text) {
-            // It was all right when the answer began.
-            error if error.code().is_some() => {
-                SdkError::service_error(error, response(StatusCode::OK))
-            }
-            _ => broken(format!("the server's answer can't be read: {cause}").into()),
-        })
+        match Page::parse(&text) {
+            Ok(Some(page)) => Ok(page),
+            // S3 may fail when its answer has begun.
+            Ok(None) => Err(SdkError::service_error(error_of(&text), response(StatusCode::OK))),
+            Err(cause) => Err(broken(format!("the server's answer is broken: {cause}").into())),
+        }
     }
 
     /// Sends a request and waits until its answer begins.
@@ -662,7 +662,7 @@ mod tests {
                 let keys = Credentials::new(ACCESS_KEY, SECRET_KEY, token, None, "test");
                 it.endpoint_url(server.endpoint()).credentials_provider(keys)
             });
-            client.list_objects_v2().bucket("music").prefix("none").send().await.unwrap();
+            client.list_objects_v2().bucket("music").prefix("none").send().await.unwrap_err();
             let route = route.get().unwrap().as_ref().unwrap();
             for key in ODD_KEYS {
                 let answer = route.get(&Get { key, ..WHOLE }).await.unwrap();
@@ -724,7 +724,7 @@ mod tests {
             });
             it.endpoint_url(server.endpoint()).credentials_provider(hourly)
         });
-        client.list_objects_v2().bucket("music").send().await.unwrap();
+        client.list_objects_v2().bucket("music").send().await.unwrap_err();
         for _ in 0..10 {
             route.get().unwrap().as_ref().unwrap().get(&WHOLE).await.unwrap();
         }
@@ -737,20 +737,17 @@ mod tests {
         let cases = [
             ("<Error><Code>InternalError</Code></Error>", Passing, "InternalError"),
             ("\n<Error><Code>AccessDenied</Code></Error>", Lasting, "AccessDenied"),
-            (
-                "<html></html>",
-                Passing,
-                "the server's answer can't be read: it is no ListBucketResult",
-            ),
+            ("<!DOCTYPE html><html><p></html>", Lasting, "the answer is none of S3's"),
+            ("", Lasting, "the answer is none of S3's"),
             (
                 "<ListBucketResult><Contents>",
                 Passing,
-                "the server's answer can't be read: it is a ListBucketResult without its end",
+                "the server's answer is broken: the ListBucketResult has no end",
             ),
             (
                 "<ListBucketResult><Contents><Size>x</Size></Contents></ListBucketResult>",
                 Passing,
-                "the server's answer can't be read: invalid digit found in string",
+                "the server's answer is broken: invalid digit found in string",
             ),
         ];
         for (body, kind, cause) in cases {

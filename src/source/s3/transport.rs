@@ -279,7 +279,7 @@ pub(super) mod tests {
             format!("http://{}", self.address).parse().unwrap()
         }
 
-        fn connections(&self) -> usize {
+        pub fn connections(&self) -> usize {
             self.connections.load(Ordering::Relaxed)
         }
     }

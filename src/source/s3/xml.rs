@@ -6,16 +6,16 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 
 /// Hands each element of a document, when it ends, to `each`: how many others it lies in, its name, and its text with
-/// all blanks.
+/// all blanks. Returns whether the document is a `root`; another one is not read.
 ///
 /// # Errors
 ///
-/// The document is none, does not begin with `root`, or ends too early; or what `each` says.
+/// The document is broken or ends too early, or what `each` says.
 pub(super) fn read(
     text: &[u8],
     root: &str,
     mut each: impl FnMut(usize, &[u8], &mut String) -> Result<(), BoxError>,
-) -> Result<(), BoxError> {
+) -> Result<bool, BoxError> {
     let mut reader = Reader::from_str(str::from_utf8(text)?);
     reader.config_mut().expand_empty_elements = true;
     let mut depth = 0;
@@ -24,7 +24,7 @@ pub(super) fn read(
         match reader.read_event()? {
             Event::Start(tag) => {
                 if depth == 0 && tag.local_name().as_ref() != root.as_bytes() {
-                    return Err(format!("it is no {root}").into());
+                    return Ok(false);
                 }
                 depth += 1;
                 value.clear();
@@ -37,11 +37,11 @@ pub(super) fn read(
                 each(depth, tag.local_name().as_ref(), &mut value)?;
                 value.clear();
                 if depth == 0 {
-                    return Ok(());
+                    return Ok(true);
                 }
             }
-            Event::Eof if depth > 0 => return Err(format!("it is a {root} without its end").into()),
-            Event::Eof => return Err(format!("it is no {root}").into()),
+            Event::Eof if depth > 0 => return Err(format!("the {root} has no end").into()),
+            Event::Eof => return Ok(false),
             _ => {}
         }
     }
