@@ -43,10 +43,11 @@ impl Failure {
         let cause = match (&code, error.message(), status) {
             (Some(code), Some(message), _) => format!("{code}: {message}"),
             (Some(code), None, _) => code.clone(),
-            (None, _, _) if matches!(error, SdkError::ResponseError(_)) => innermost(&error),
-            (None, _, Some(200)) => "the answer is none of S3's".to_owned(),
-            (None, _, Some(status)) => format!("the server answered {status}"),
-            (None, _, None) => innermost(&error),
+            (None, _, Some(status)) if status != 200 => format!("the server answered {status}"),
+            (None, _, Some(_)) if matches!(error, SdkError::ServiceError(_)) => {
+                "the answer is none of S3's".to_owned()
+            }
+            (None, _, _) => innermost(&error),
         };
         let kind = match &error {
             // The rest are credentials that can't be had, and requests that can't be made.
@@ -61,8 +62,7 @@ impl Failure {
         };
         let help = match (code.as_deref(), kind, &error) {
             (Some(code), _, _) => help_for(code, purpose),
-            (None, FailureKind::Passing, SdkError::DispatchFailure(_))
-            | (None, _, SdkError::ResponseError(_)) => CONNECTION,
+            (None, FailureKind::Passing, SdkError::DispatchFailure(_)) => CONNECTION,
             (None, _, _) if status == Some(200) => CONNECTION,
             (None, _, SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_)) => {
                 purpose.credentials()

@@ -32,7 +32,7 @@ use aws_sdk_s3::types::{EncodingType, RequestPayer};
 
 use self::ahead::Ahead;
 use self::failure::{Failure, FailureKind};
-use self::page::{Found, Page};
+use self::page::{Found, Page, Whole};
 use self::route::{Answer, Get, List, Route, Scout, Span};
 use super::pace::Pace;
 use super::{Encryption, Entry, Object, Reach, ReadError, S3Options};
@@ -172,6 +172,7 @@ impl Bucket {
                 .set_request_payer(self.request_payer.clone())
                 .customize()
                 .interceptor(Scout(Arc::downgrade(&self.route)))
+                .interceptor(Whole)
                 .send()
         };
         self.ask(&mut self.retry.attempts(), send).await.map(Page::from)
@@ -330,18 +331,24 @@ mod tests {
     async fn a_listing_without_its_end_is_not_taken_for_a_whole_one() {
         const CUT: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\
              <ListBucketResult><Contents><Key>a.json</Key><Size>1</Size></Contents>";
-        let server = Server::start(CUT, 1);
-        let options = S3Options {
-            region: Some("eu-west-1".to_owned()),
-            endpoint_url: Some(server.uri().to_string()),
-            no_sign_request: true,
-            ..S3Options::default()
-        };
-        let retry = Retry { attempts: 2, max_delay: Duration::from_millis(1), ..Retry::default() };
-        let bucket = Bucket::open(Purpose::Source, "b", "", &options, retry, Reach::ONE).await;
-        let error = bucket.list().await.unwrap_err();
-        let cause = error.source().unwrap().to_string();
-        assert!(cause.contains("the ListBucketResult has no end (2 attempts"), "{cause}");
-        assert_eq!(server.connections(), 2);
+        for by_sdk in [false, true] {
+            let server = Server::start(CUT, 1);
+            let options = S3Options {
+                region: Some("eu-west-1".to_owned()),
+                endpoint_url: Some(server.uri().to_string()),
+                no_sign_request: true,
+                ..S3Options::default()
+            };
+            let retry =
+                Retry { attempts: 2, max_delay: Duration::from_millis(1), ..Retry::default() };
+            let bucket = Bucket::open(Purpose::Source, "b", "", &options, retry, Reach::ONE).await;
+            if by_sdk {
+                bucket.route.set(None).unwrap();
+            }
+            let error = bucket.list().await.unwrap_err();
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.contains("the ListBucketResult has no end (2 attempts"), "{cause}");
+            assert_eq!(server.connections(), 2);
+        }
     }
 }

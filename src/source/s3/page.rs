@@ -2,6 +2,8 @@
 
 use std::mem::take;
 
+use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::types::EncodingType;
@@ -31,9 +33,14 @@ pub(super) struct Found {
 }
 
 impl Page {
-    /// Reads an answer of S3's; `None` if it is another document. The SDK reads each one twice, and makes much of it that is
-    /// not needed here.
+    /// Reads an answer of S3's; `None` if it is another document.
+    ///
+    /// The SDK reads each one twice, and makes much of it that is not needed here.
     pub fn parse(text: &[u8]) -> Result<Option<Self>, BoxError> {
+        Self::read(text).map_err(|cause| format!("the server's answer is broken: {cause}").into())
+    }
+
+    fn read(text: &[u8]) -> Result<Option<Self>, BoxError> {
         let mut page = Self::default();
         let mut found = Found::default();
         let is_listing = xml::read(text, "ListBucketResult", |depth, name, value| {
@@ -77,6 +84,31 @@ impl From<ListObjectsV2Output> for Page {
             token: output.next_continuation_token,
             is_truncated: output.is_truncated,
         }
+    }
+}
+
+/// Refuses a page without its end, which the SDK takes for a whole one.
+#[derive(Debug)]
+pub(super) struct Whole;
+
+impl Intercept for Whole {
+    fn name(&self) -> &'static str {
+        "Whole"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        if response.status().is_success()
+            && let Some(text) = response.body().bytes()
+        {
+            Page::parse(text)?;
+        }
+        Ok(())
     }
 }
 

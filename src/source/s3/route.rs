@@ -205,7 +205,7 @@ impl Route {
             Ok(Some(page)) => Ok(page),
             // S3 may fail when its answer has begun.
             Ok(None) => Err(SdkError::service_error(error_of(&text), response(StatusCode::OK))),
-            Err(cause) => Err(broken(format!("the server's answer is broken: {cause}").into())),
+            Err(cause) => Err(broken(cause)),
         }
     }
 
@@ -759,6 +759,19 @@ mod tests {
             let failure = Failure::of(error, Purpose::Source);
             assert_eq!((failure.kind, failure.cause()), (kind, cause), "{body}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_whose_body_breaks_is_still_one() {
+        const CUT: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n<Error><Code>";
+        let server = Server::start(CUT, 1);
+        let (client, route) = client(|it| it.endpoint_url(server.uri().to_string()));
+        let _ = client.list_objects_v2().bucket("music").send().await;
+        let error = route.get().unwrap().as_ref().unwrap().get(&WHOLE).await.unwrap_err();
+        let failure = Failure::of(error, Purpose::Source);
+        let Failure { kind, status, .. } = failure;
+        assert_eq!((kind, status), (FailureKind::Passing, Some(404)));
+        assert_eq!(failure.cause(), "the server answered 404");
     }
 
     #[test]
