@@ -320,3 +320,28 @@ pub(super) async fn end_processes(client: &Client, processes: &[Process]) -> Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::test_server;
+
+    /// The driver ends a COPY twice that is refused before it begins, and takes every answer from then on for that to
+    /// the statement after.
+    #[tokio::test]
+    async fn no_session_goes_on_after_a_refused_copy_unless_its_answers_are_its_own() {
+        let database = test_server::server().database();
+        for _ in 0..10 {
+            let client = database.connect().await;
+            client.batch_execute("BEGIN").await.unwrap();
+            client.copy_in::<_, Bytes>("COPY missing FROM STDIN").await.map(drop).unwrap_err();
+            let mut line = Line { client: Some(client), unsettled: true, processes: Vec::new() };
+            line.settle().await;
+            if let Some(client) = line.client {
+                assert_eq!(client.query_one("SELECT 7", &[]).await.unwrap().get::<_, i32>(0), 7);
+            }
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! COPY: manifests, credentials, conversions and errors.
 
 use std::io::Write;
+use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio::time::sleep;
+use tokio_postgres::{Client, NoTls};
 
 use super::{ROLE, connect, refusal, rows, start};
 use crate::support::redshift::{Fault, Redshift};
@@ -91,6 +93,20 @@ async fn options_say_how_fields_are_read() {
     let copy = format!("COPY x (b, a) FROM 's3://stage/part' IAM_ROLE '{ROLE}' FORMAT AS CSV");
     rows(&client, &copy).await;
     assert_eq!(contents(&client).await, ["1|x|NULL|NULL"]);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_not_allowed_leaves_its_connection_open() {
+    let (redshift, s3, client) = with_table().await;
+    s3.put("stage", "part", "1,one,,\n");
+    let name = format!("reader_{}", redshift.database().name());
+    let (user, connection) = tokio_postgres::connect(&redshift.user(&name), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    rows(&client, &format!("GRANT SELECT, UPDATE ON x TO {name}")).await;
+    assert_eq!(refusal(&user, &copy("")).await, "42501 permission denied for relation x");
+    sleep(Duration::from_millis(100)).await;
+    assert!(!connection.is_finished());
+    assert_eq!(rows(&user, "SELECT count(*) FROM x").await, ["0"]);
 }
 
 #[tokio::test]

@@ -130,8 +130,14 @@ impl Copy {
         text: Bytes,
         fails: bool,
     ) -> Result<()> {
+        let table = self.table.sql();
         let names: Vec<_> = columns.iter().map(|it| quoted(&it.name)).collect();
-        let sql = format!("COPY {} ({}) FROM STDIN", self.table.sql(), names.join(", "));
+        let names = names.join(", ");
+        // Whoever may not insert is told so here: a COPY that PostgreSQL refuses costs the connection.
+        let nothing = vec!["NULL"; columns.len()].join(", ");
+        let sql = format!("EXPLAIN INSERT INTO {table} ({names}) SELECT {nothing}");
+        client.batch_execute(&sql).await?;
+        let sql = format!("COPY {table} ({names}) FROM STDIN");
         let sink = client.copy_in::<_, Bytes>(sql.as_str()).await?;
         let mut sink = std::pin::pin!(sink);
         for at in (0..text.len()).step_by(PIECE) {
