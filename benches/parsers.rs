@@ -95,7 +95,7 @@ fn parsers(criterion: &mut Criterion) {
         });
     }
     // All that a load does with them, for comparison.
-    let mut work = Work::new(&Blocks::cut("songs.json", &songs, 1 << 20), false, Path::Fast);
+    let work = Work::new(&Blocks::cut("songs.json", &songs, 1 << 20), false, Path::Fast);
     group.bench_function("sparkload, parse, transform and encode", |bencher| {
         bencher.iter(|| black_box(work.transform(&blocks)));
     });

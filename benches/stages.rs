@@ -49,7 +49,7 @@ fn generated(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("events");
     events(&mut group, "", &songs, &data.logs);
     let logs = Blocks::cut("logs.json", &data.logs, BLOCK_BYTES);
-    let mut work = Work::new(&songs, true, Path::Fast).as_csv();
+    let work = Work::new(&songs, true, Path::Fast).as_csv();
     group.bench_function("transform, with staging, as CSV", |bencher| {
         bencher.iter(|| black_box(work.transform(&logs)));
     });
@@ -77,7 +77,7 @@ fn events(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, songs: &Blocks, 
         bencher.iter(|| black_box(parse_events(&blocks, Path::Fast)));
     });
     for (stage, staging) in [("transform", false), ("transform, with staging", true)] {
-        let mut work = Work::new(songs, staging, Path::Fast);
+        let work = Work::new(songs, staging, Path::Fast);
         group.bench_function(titled(stage), |bencher| {
             bencher.iter(|| black_box(work.transform(&blocks)));
         });

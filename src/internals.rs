@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::buffer::Buffers;
 use crate::decode::{Block, Compression, Cutter, FrameKind, Limits};
 use crate::dialect::Dialect;
-use crate::encode::{Encoding, NullMark, Rows};
+use crate::encode::{Encoding, NullMark, Rows, in_parts};
 use crate::record::{Arena, EventReader, Fault, Format, Reader, Reject, SongReader};
 use crate::source::{self, Object};
 use crate::star::{Catalog, Matching};
@@ -144,7 +144,7 @@ pub fn event(record: &[u8], format: &Format, path: Path) -> Transformed {
     let mut listening = Listening::default();
     let mut transformed = transformed(logs.transform(&[whole(record)], &mut listening));
     transformed.add(Table::Users, |rows| listening.users.rows().for_each(|row| rows.push(&row)));
-    transformed.add(Table::Time, |rows| listening.moments.iter().for_each(|row| rows.push(&row)));
+    transformed.add(Table::Time, |rows| listening.moments.rows().for_each(|row| rows.push(&row)));
     transformed
 }
 
@@ -229,10 +229,7 @@ fn taken(
 }
 
 /// The work of a load on the songs and logs of an object each, without a target.
-pub struct Work {
-    logs: Logs,
-    listening: Listening,
-}
+pub struct Work(Logs);
 
 impl Work {
     /// Reads the catalog that plays are matched with.
@@ -246,21 +243,26 @@ impl Work {
             encoding: Encoding::Binary,
         };
         work.transform(&songs.0, &mut catalog);
-        let logs = logs(path.events(&format), staging, &catalog);
-        Self { logs, listening: Listening::default() }
+        Self(logs(path.events(&format), staging, &catalog))
     }
 
     /// Encodes as for Redshift's COPY.
     pub fn as_csv(mut self) -> Self {
-        self.logs.encoding = Encoding::Csv(NullMark::by_chance());
+        self.0.encoding = Encoding::Csv(NullMark::by_chance());
         self
     }
 
-    /// Works on each of the blocks of a log; returns how many bytes of rows come of them.
-    pub fn transform(&mut self, logs: &Blocks) -> usize {
-        let rows =
-            |piece| self.logs.transform(std::slice::from_ref(piece), &mut self.listening).rows;
-        logs.0.iter().flat_map(rows).map(|rows| rows.bytes.len()).sum()
+    /// Works on each of the blocks of a log and on what they say of users and times, as if it were the first; returns
+    /// how many bytes of rows come of them.
+    pub fn transform(&self, logs: &Blocks) -> usize {
+        let mut listening = Listening::default();
+        let work = |piece| self.0.transform(std::slice::from_ref(piece), &mut listening).rows;
+        let mut bytes = logs.0.iter().flat_map(work).map(|rows| rows.bytes.len()).sum();
+        let encoding = self.0.encoding;
+        let late = in_parts(encoding, listening.users.rows());
+        let late = late.chain(in_parts(encoding, listening.moments.rows()));
+        bytes += late.map(|rows| rows.bytes.len()).sum::<usize>();
+        bytes
     }
 }
 

@@ -3,24 +3,20 @@
 //! Encoding calls what a load calls; the stages before it are the same calls without what follows them.
 
 use std::hint::black_box;
-use std::mem;
 
 use super::sample::{Sample, Stored};
 use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::decode::{Compression, Cutter, Limits};
 use crate::dialect::Dialect;
-use crate::encode::{Encoding, Rows};
+use crate::encode::{Encoding, Rows, in_parts};
 use crate::error::{Error, Result};
 use crate::record::{Arena, EventReader, Fault, SongReader};
 use crate::star::{Catalog, Place, songplay};
-use crate::table::Row;
 use crate::transform::{Fate, Listening, Logs, Outcome, Piece, Songs, each_record};
 
 /// Small pieces are taken together up to this size, as in a load.
 const BATCH_BYTES: usize = 256 << 10;
-/// A dimension's rows come in runs of this size, as in a load.
-const RUN_BYTES: usize = 1 << 20;
 
 /// Cuts the sample into blocks; returns how many records they hold.
 pub(super) fn decode(sample: &Sample, config: &Config) -> Result<u64> {
@@ -64,7 +60,10 @@ pub(super) fn transform(sample: &Sample, config: &Config) -> Result<u64> {
         let text = reader.text(record)?;
         let event = reader.read(&text, arena)?;
         listening.users.see(&event, place);
-        if let Some(play) = black_box(songplay(&event, place, &songs)) {
+        let play = songplay(&event, place, &songs);
+        if let Some(play) =
+            black_box(play.filter(|play| play.song_id.is_some() || !config.matched_only))
+        {
             listening.moments.insert(play.start_time);
         }
         Ok(())
@@ -99,25 +98,11 @@ pub(super) fn encode(sample: &Sample, config: &Config, mut take: impl FnMut(Rows
     };
     let mut listening = Listening::default();
     batches(&sample.logs, config, |batch| outcome(logs.transform(batch, &mut listening)))?;
-    runs(catalog.songs(), &mut take);
-    runs(catalog.artists(), &mut take);
-    runs(listening.users.rows(), &mut take);
-    runs(listening.moments.iter(), &mut take);
+    in_parts(Encoding::Binary, catalog.songs()).for_each(&mut take);
+    in_parts(Encoding::Binary, catalog.artists()).for_each(&mut take);
+    in_parts(Encoding::Binary, listening.users.rows()).for_each(&mut take);
+    in_parts(Encoding::Binary, listening.moments.rows()).for_each(&mut take);
     Ok(seen)
-}
-
-/// Encodes the rows of a dimension.
-fn runs<R: Row>(rows: impl Iterator<Item = R>, take: &mut impl FnMut(Rows)) {
-    let mut run = Rows::new(R::TABLE, Encoding::Binary);
-    for row in rows {
-        run.push(&row);
-        if run.bytes.len() >= RUN_BYTES {
-            take(mem::replace(&mut run, Rows::new(R::TABLE, Encoding::Binary)));
-        }
-    }
-    if run.count > 0 {
-        take(run);
-    }
 }
 
 /// Decodes `objects` and takes small pieces together.

@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::encode::{Encoding, Rows};
-    use crate::table::{Column, Kind, Table};
+    use crate::table::{Column, Kind, Table, time};
     use crate::test_server;
 
     const TABLES: &str = include_str!("../sql/tables.sql");
@@ -140,13 +140,12 @@ mod tests {
         let ends = [-210_866_803_200_000, 9_224_318_015_999_999];
         let steps = (-2000..4000).map(|year| year * 31_556_952_000 + year * 86_399_999 % 999_983);
         let days = (-800..800).map(|day| 1_451_606_400_000 + day * 86_400_000 - day % 2);
-        let mut moments: Vec<_> = ends.into_iter().chain(steps).chain(days).collect();
+        let mut moments: Vec<i64> = ends.into_iter().chain(steps).chain(days).collect();
         moments.sort_unstable();
         moments.dedup();
         let mut rows = Rows::new(Table::Time, Encoding::Binary);
-        for ms in moments {
-            rows.push(&Moment::from_unix_ms(ms).unwrap());
-        }
+        let moments = moments.into_iter().map(|ms| Moment::from_unix_ms(ms).unwrap());
+        time::rows(moments).for_each(|row| rows.push(&row));
         assert_eq!(round_trip(&client, &rows, "start_time").await, copy(&rows));
         let wrong = client
             .query(

@@ -8,7 +8,7 @@ mod binary;
 mod csv;
 mod values;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Buffers};
 use crate::dialect::Dialect;
 use crate::table::time::Moment;
 use crate::table::{Row, Table};
@@ -70,6 +70,30 @@ impl Rows {
         }
         self.count += 1;
     }
+}
+
+/// A part of many rows has this size; it is small because no memory is reserved for it.
+const PART_BYTES: usize = 256 << 10;
+/// A part is full where less is left of it.
+const ROOM_FOR_A_ROW: usize = 4 << 10;
+
+/// Encodes many rows of one table, in parts.
+pub(crate) fn in_parts<R: Row>(
+    encoding: Encoding,
+    mut all: impl Iterator<Item = R>,
+) -> impl Iterator<Item = Rows> {
+    let buffers = Buffers::default();
+    std::iter::from_fn(move || {
+        let first = all.next()?;
+        let mut part = Rows::within(R::TABLE, encoding, buffers.take(PART_BYTES));
+        part.push(&first);
+        while part.bytes.len() < PART_BYTES - ROOM_FOR_A_ROW
+            && let Some(row) = all.next()
+        {
+            part.push(&row);
+        }
+        Some(part)
+    })
 }
 
 /// Writes the columns of one row, in order.

@@ -83,7 +83,7 @@ mod tests {
     use crate::encode::{Encoding, Rows};
     use crate::table::Table;
     use crate::table::songs::Song;
-    use crate::table::time::Moment;
+    use crate::table::time::{self, Moment};
 
     #[test]
     fn a_row_is_a_line_and_its_texts_are_literals() {
@@ -96,7 +96,8 @@ mod tests {
             duration: 1e300,
         });
         let mut times = Rows::new(Table::Time, Encoding::Values);
-        times.push(&Moment::from_unix_ms(1_541_106_106_796).unwrap());
+        let moments = [Moment::from_unix_ms(1_541_106_106_796).unwrap()];
+        time::rows(moments.into_iter()).for_each(|row| times.push(&row));
         let text = |rows: Rows| String::from_utf8(rows.bytes.to_vec()).unwrap();
         assert_eq!(text(rows), "('S''1\\\\','two\\nlines','',NULL,CAST('1e300' AS FLOAT8))\n");
         assert_eq!(

@@ -219,7 +219,7 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let (rows, parts) = async_channel::bounded(PARTS);
     let send_late = async {
         send(&rows, encoding, listening.users.rows()).await;
-        send(&rows, encoding, listening.moments.iter()).await;
+        send(&rows, encoding, listening.moments.rows()).await;
         rows.close();
         Ok(())
     };

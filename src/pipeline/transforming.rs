@@ -1,6 +1,5 @@
 //! Transforming: pieces are worked on, on all threads, and what comes of them is sent to the writers.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +11,7 @@ use super::reading::{Batch, Reserved, batches};
 use crate::buffer::Buffers;
 use crate::config::Config;
 use crate::cpu::{Cpu, States};
-use crate::encode::{Encoding, Rows};
+use crate::encode::{Encoding, in_parts};
 use crate::error::Result;
 use crate::ledger::Way;
 use crate::record::{EventReader, SongReader};
@@ -36,11 +35,6 @@ pub(super) struct Transforming<'a> {
 
 /// Batches that may be at work or wait to be sent, for each thread.
 const BATCHES_PER_THREAD: usize = 2;
-
-/// A dimension's rows are sent in parts of this size; it is small because no memory is reserved for them.
-const PART_BYTES: usize = 256 << 10;
-/// A part is full where less is left of it.
-const ROOM_FOR_A_ROW: usize = 4 << 10;
 
 impl<'a> Transforming<'a> {
     /// Rows go into `rows`, which must have readers for as long as this lives.
@@ -142,17 +136,8 @@ pub(super) async fn send<R: Row>(
     encoding: Encoding,
     all: impl Iterator<Item = R>,
 ) {
-    let empty = || Rows::within(R::TABLE, encoding, Vec::with_capacity(PART_BYTES).into());
-    let mut run = empty();
-    for row in all {
-        run.push(&row);
-        if run.bytes.len() >= PART_BYTES - ROOM_FOR_A_ROW {
-            let full = mem::replace(&mut run, empty());
-            let _ = parts.send(Part { rows: full, reserved: None }).await;
-        }
-    }
-    if run.count > 0 {
-        let _ = parts.send(Part { rows: run, reserved: None }).await;
+    for rows in in_parts(encoding, all) {
+        let _ = parts.send(Part { rows, reserved: None }).await;
     }
 }
 

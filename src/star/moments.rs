@@ -3,7 +3,7 @@
 use roaring::RoaringTreemap;
 
 use super::Fold;
-use crate::table::time::Moment;
+use crate::table::time::{self, Moment, Time};
 
 /// A set of moments, a few bytes each: it grows with the plays, so it must be small.
 #[derive(Debug, Default)]
@@ -23,8 +23,12 @@ impl Moments {
         self.0.insert((key & !MASK) << (32 - BITS) | key & MASK);
     }
 
-    /// The moments in their order.
-    pub fn iter(&self) -> impl Iterator<Item = Moment> + '_ {
+    /// The rows of `time`, in the order of their moments.
+    pub fn rows(&self) -> impl Iterator<Item = Time> + '_ {
+        time::rows(self.iter())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Moment> + '_ {
         let ms = |key: u64| ((key >> (32 - BITS)) & !MASK | key & MASK) as i64 - BIAS;
         self.0.iter().filter_map(move |key| Moment::from_unix_ms(ms(key)))
     }

@@ -67,25 +67,58 @@ impl fmt::Display for Moment {
     }
 }
 
-impl Row for Moment {
+/// A row of `time`.
+pub(crate) struct Time {
+    start: Moment,
+    day: Day,
+}
+
+/// What all moments of a day have in common.
+#[derive(Clone, Copy)]
+struct Day {
+    days: i64,
+    date: Date,
+    week: i32,
+    weekday: i32,
+}
+
+/// The rows of moments, which are taken apart a day at a time where they come in their order.
+pub(crate) fn rows(moments: impl Iterator<Item = Moment>) -> impl Iterator<Item = Time> {
+    let mut day = Day::new(0);
+    moments.map(move |start| {
+        let days = start.0.div_euclid(DAY_MS);
+        if days != day.days {
+            day = Day::new(days);
+        }
+        Time { start, day }
+    })
+}
+
+impl Day {
+    fn new(days: i64) -> Self {
+        Self { days, date: Date::from_days(days), week: iso_week(days), weekday: weekday(days) }
+    }
+}
+
+impl Row for Time {
     const TABLE: Table = Table::Time;
 
     fn write(&self, row: &mut impl RowWriter) {
-        let days = self.0.div_euclid(DAY_MS);
-        let date = Date::from_days(days);
-        row.timestamp(*self);
-        row.int(Some((self.0.rem_euclid(DAY_MS) / 3_600_000) as i32));
-        row.int(Some(date.day));
-        row.int(Some(iso_week(days)));
-        row.int(Some(date.month));
+        let Self { start, day: Day { days, date: Date { year, month, day }, week, weekday } } =
+            *self;
+        row.timestamp(start);
+        row.int(Some(((start.0 - days * DAY_MS) / 3_600_000) as i32));
+        row.int(Some(day));
+        row.int(Some(week));
+        row.int(Some(month));
         // There is no year 0: the year before 1 is 1 BC, which PostgreSQL's EXTRACT calls -1.
-        row.int(Some(if date.year > 0 { date.year } else { date.year - 1 }));
-        row.int(Some(weekday(days)));
+        row.int(Some(if year > 0 { year } else { year - 1 }));
+        row.int(Some(weekday));
     }
 }
 
 /// A day of the Gregorian calendar, the year 0 being 1 BC.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Date {
     pub year: i32,
     pub month: i32,
