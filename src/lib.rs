@@ -86,7 +86,7 @@ pub use config::Config;
 pub use decode::Compression;
 pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, Result};
-pub use generate::{Generate, Generated, generate};
+pub use generate::{Generate, Generated, Generating, generate};
 pub use history::{PastLoad, PastObject, history, history_of};
 pub use ledger::Mode;
 pub use pipeline::{load, load_until};

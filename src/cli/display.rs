@@ -1,4 +1,4 @@
-//! The display: how far a load is, drawn live on a terminal or as a line every few seconds.
+//! The display: how far a job is, drawn live on a terminal or as a line every few seconds.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -20,69 +20,85 @@ const DRAW: Duration = Duration::from_millis(100);
 /// Seldom enough for a log.
 const SAY: Duration = Duration::from_secs(5);
 
+/// How progress is shown, as it suits where stderr goes.
+pub enum View<L> {
+    None,
+    Lines(LogFormat),
+    Live(L),
+}
+
+impl<L> View<L> {
+    /// A `live` one on a terminal; elsewhere the first line is said at once.
+    pub fn new(front: Front, begin: &str, live: impl FnOnce() -> L) -> Self {
+        let Front { quiet, verbose: _, log_format } = front;
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match (quiet, log_format == LogFormat::Text && io::stderr().is_terminal() && !dumb) {
+            (true, _) => Self::None,
+            (false, true) => Self::Live(live()),
+            (false, false) => {
+                tracing::info!("{begin}");
+                Self::Lines(log_format)
+            }
+        }
+    }
+}
+
+/// What shows how far a job is.
+pub trait Shown {
+    /// Draws it, many times a second.
+    fn draw(&mut self);
+
+    /// Says it, every few seconds.
+    fn say(&mut self);
+}
+
+/// Waits for a `job` and shows meanwhile how far it is.
+pub async fn during<T>(shown: &mut impl Shown, job: impl Future<Output = T>) -> T {
+    let mut job = std::pin::pin!(job);
+    let mut draw = interval(DRAW);
+    let mut say = interval(SAY);
+    draw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    say.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    say.reset();
+    loop {
+        select! {
+            biased;
+            done = &mut job => return done,
+            _ = draw.tick() => shown.draw(),
+            _ = say.tick() => shown.say(),
+        }
+    }
+}
+
 /// Shows a load's progress; dropped, it leaves no trace on the terminal.
 pub struct Display {
     progress: Arc<Progress>,
     pace: Pace,
-    view: View,
-}
-
-enum View {
-    None,
-    Lines(LogFormat),
-    Live(Live),
+    view: View<Live>,
 }
 
 impl Display {
-    /// The display that suits where stderr goes.
     pub fn new(front: Front, bars: MultiProgress, config: &Config) -> Self {
-        let Front { quiet, verbose: _, log_format } = front;
         let from = places(config);
         let begin = match config.dry_run {
             true => format!("reading {from}"),
             false => format!("loading {from} into {}", config.target),
         };
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let live = log_format == LogFormat::Text && io::stderr().is_terminal() && !dumb;
-        let view = match (quiet, live) {
-            (true, _) => View::None,
-            (false, true) => View::Live(Live::new(&bars, begin)),
-            (false, false) => {
-                tracing::info!("{begin}");
-                View::Lines(log_format)
-            }
-        };
+        let view = View::new(front, &begin, || Live::new(&bars, begin.clone()));
         Self { progress: config.progress.clone(), pace: Pace::default(), view }
     }
+}
 
-    /// Waits for `load` and shows its progress meanwhile.
-    pub async fn during<T>(&mut self, load: impl Future<Output = T>) -> T {
-        let mut load = std::pin::pin!(load);
-        let mut draw = interval(DRAW);
-        let mut say = interval(SAY);
-        draw.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        say.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        say.reset();
-        loop {
-            select! {
-                biased;
-                done = &mut load => return done,
-                _ = draw.tick() => {
-                    let now = self.pace.look(&self.progress);
-                    if let View::Live(live) = &self.view {
-                        live.draw(&now, &self.pace);
-                    }
-                }
-                _ = say.tick() => {
-                    if let View::Lines(format) = self.view {
-                        self.say(format);
-                    }
-                }
-            }
+impl Shown for Display {
+    fn draw(&mut self) {
+        let now = self.pace.look(&self.progress);
+        if let View::Live(live) = &self.view {
+            live.draw(&now, &self.pace);
         }
     }
 
-    fn say(&mut self, format: LogFormat) {
+    fn say(&mut self) {
+        let View::Lines(format) = self.view else { return };
         let now = self.pace.look(&self.progress);
         let doing = doing(&now);
         let records_per_second = self.pace.per_second(|seen| seen.records);
@@ -228,7 +244,7 @@ fn width() -> usize {
     Term::stderr().size().1.into()
 }
 
-fn style(template: &str) -> ProgressStyle {
+pub fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates are fixed").progress_chars("━╸─")
 }
 

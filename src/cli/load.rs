@@ -9,7 +9,7 @@ use tokio::select;
 use tokio::sync::oneshot;
 
 use super::args::Output;
-use super::display::Display;
+use super::display::{Display, during};
 use super::failure::Failure;
 use super::settings::{Front, Load};
 use super::{output, summary};
@@ -28,7 +28,7 @@ pub async fn run(
         });
     }
     let mut display = Display::new(front, bars, &config);
-    let report = display.during(load_until(&config, stop.map(drop))).await?;
+    let report = during(&mut display, load_until(&config, stop.map(drop))).await?;
     drop(display);
     match output {
         Output::Json => output::json(&report)?,

@@ -69,7 +69,7 @@ pub fn run() -> Result<ExitCode, Failure> {
                 Job::Query(job) => or_stop(query::run(job), stopped).await,
                 Job::Check(job) => or_stop(check::run(job), stopped).await,
                 Job::History(job) => or_stop(history::run(job), stopped).await,
-                Job::Generate(job) => or_stop(generate::run(job), stopped).await,
+                Job::Generate(job) => or_stop(generate::run(job, front, bars), stopped).await,
                 #[cfg(feature = "cluster")]
                 Job::Cluster(job) => or_stop(Box::pin(cluster::run(job)), stopped).await,
                 Job::Bench(job) => bench::run(job, front, bars, stopped).await,

@@ -263,7 +263,7 @@ pub struct Data {
     /// How many songs the catalog has, each in an object of its own [default: 15000]
     ///
     /// In the environment and in files it is called generate-songs, since --songs is another option of load.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole)]
     pub songs: Option<u64>,
 
     /// How many days the logs cover, from 2018-11-01 on [default: 30]
@@ -271,11 +271,11 @@ pub struct Data {
     pub days: Option<u32>,
 
     /// How many events all days have together; a million is about 480 MB [default: 1000000]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole)]
     pub events: Option<u64>,
 
     /// Among how many users the events are shared out [default: 10000]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = whole)]
     pub users: Option<u64>,
 
     /// How much songs and users differ in demand: 0 not at all, 1 as Zipf's law says, 4 at most [default: 1]
@@ -288,7 +288,7 @@ pub struct Data {
     #[arg(long = "match", value_name = "SHARE")]
     pub matching: Option<f64>,
 
-    /// The share of events that a load must reject, from 0 to 1 [default: 0]
+    /// The share of events that a load must reject, from 0 to 1; none changes a user's level [default: 0]
     #[arg(long, value_name = "SHARE")]
     pub dirty: Option<f64>,
 
@@ -315,7 +315,7 @@ pub struct Measuring {
     #[arg(long, value_name = "NAME=A..B")]
     pub sweep: Vec<Sweep>,
 
-    /// Measure this stage alone, once, in this process; what is measured again and again is the same
+    /// Measure this stage alone, once, in this process, without --runs, --sweep and --svg
     #[arg(long, value_name = "STAGE", value_parser = subjects())]
     pub only: Option<Subject>,
 
@@ -387,6 +387,11 @@ pub enum LogFormat {
 
 fn subjects() -> impl TypedValueParser<Value = Subject> {
     PossibleValuesParser::new(Subject::ALL.map(Subject::name)).try_map(|name| name.parse())
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    let number = text.replace('_', "").parse();
+    number.map_err(|_| "write a whole number, such as 2000000 or 2_000_000".to_owned())
 }
 
 fn ascii(text: &str) -> Result<u8, String> {

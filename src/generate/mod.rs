@@ -31,6 +31,7 @@ use self::data::Data;
 use self::destination::Destination;
 use crate::cpu::Cpu;
 use crate::error::Result;
+use crate::report::Counter;
 
 pub use self::settings::Generate;
 
@@ -58,6 +59,25 @@ pub struct Generated {
     pub seconds: f64,
 }
 
+/// Counts that move while objects are generated.
+#[derive(Debug, Default)]
+pub struct Generating {
+    /// Songs that were written.
+    pub songs: Counter,
+    /// Events that were written.
+    pub events: Counter,
+    /// The bytes of both before they were compressed.
+    pub plain_bytes: Counter,
+}
+
+impl Generating {
+    fn add(&self, made: &Generated) {
+        self.songs.add(made.songs);
+        self.events.add(made.events);
+        self.plain_bytes.add(made.plain_bytes);
+    }
+}
+
 /// How many pieces are made ahead for each thread: while one is written, all threads have work.
 const AHEAD: usize = 4;
 
@@ -79,8 +99,12 @@ pub async fn generate(settings: &Generate) -> Result<Generated> {
     let data = Arc::new(cpu.run(move || Data::new(&wanted)).await);
 
     let mut generated = Generated::default();
-    write_songs(&data, &cpu, &destination, &mut generated).await?;
-    Box::pin(write_logs(&data, &cpu, &destination, &mut generated)).await?;
+    let mut add = |made: Generated| {
+        settings.progress.add(&made);
+        generated = generated.plus(made);
+    };
+    write_songs(&data, &cpu, &destination, &mut add).await?;
+    Box::pin(write_logs(&data, &cpu, &destination, &mut add)).await?;
     generated.seconds = started.elapsed().as_secs_f64();
     Ok(generated)
 }
@@ -89,7 +113,7 @@ async fn write_songs(
     data: &Arc<Data>,
     cpu: &Cpu,
     destination: &Destination,
-    generated: &mut Generated,
+    add: &mut impl FnMut(Generated),
 ) -> Result<()> {
     let folders = stream::iter(data.folders()).map(|songs| async {
         let data = data.clone();
@@ -101,7 +125,7 @@ async fn write_songs(
     });
     let mut written = folders.buffer_unordered(AHEAD * cpu.threads());
     while let Some(counts) = written.try_next().await? {
-        *generated = generated.plus(counts);
+        add(counts);
     }
     Ok(())
 }
@@ -111,7 +135,7 @@ async fn write_logs(
     data: &Arc<Data>,
     cpu: &Cpu,
     destination: &Destination,
-    generated: &mut Generated,
+    add: &mut impl FnMut(Generated),
 ) -> Result<()> {
     let (spare, reused) = async_channel::unbounded();
     let blocks = stream::iter(data.blocks()).map(|block| {
@@ -135,7 +159,7 @@ async fn write_logs(
             // The channel is open: its other end is above.
             let _ = spare.try_send(memory);
         }
-        *generated = generated.plus(block.counts);
+        add(block.counts);
     }
     if let Some(complete) = log {
         complete.finish().await?;

@@ -1,5 +1,8 @@
 //! What is to be generated: every setting once, with its default and meaning.
 
+use std::sync::Arc;
+
+use super::Generating;
 use super::popularity::MAX_SKEW;
 use crate::decode::Compression;
 use crate::error::{Error, Result};
@@ -8,8 +11,8 @@ use crate::source::{Location, S3Options};
 
 /// Everything [`generate`](crate::generate) needs to know.
 ///
-/// All but [`into`](Self::into), [`s3`](Self::s3), [`retry`](Self::retry) and [`threads`](Self::threads) determine the
-/// bytes, and nothing else does: they are the same on every machine.
+/// What is asked for, from [`seed`](Self::seed) to [`compression`](Self::compression), determines the bytes, and nothing
+/// else does: they are the same on every machine.
 #[derive(Debug, Clone)]
 pub struct Generate {
     /// Where `song_data` and `log_data` are put; neither may be there.
@@ -39,6 +42,8 @@ pub struct Generate {
     pub retry: Retry,
     /// How many threads generate; `None` takes one for each core.
     pub threads: Option<usize>,
+    /// Counts that move while it is generated; keep a clone to watch it.
+    pub progress: Arc<Generating>,
 }
 
 /// Numbers of songs are told apart by 32 bits of their ids, sessions by 31 that a database can hold.
@@ -62,6 +67,7 @@ impl Generate {
             compression: Compression::Plain,
             retry: Retry::default(),
             threads: None,
+            progress: Arc::default(),
         }
     }
 

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use assert_cmd::assert::OutputAssertExt;
 use serde_json::Value;
-use sparkload::{Compression, Config, Generate, Location, S3Options, Source, Target, generate};
+use sparkload::{
+    Compression, Config, Generate, Generating, Location, S3Options, Source, Target, generate,
+};
 use tempfile::TempDir;
 
 use crate::support::s3::{Fault, Operation, S3, When};
@@ -82,7 +85,7 @@ fn the_summary_says_what_there_is() {
     let line =
         "generate --into data --songs 10 --events 2000 --users 50 --compression gzip --dirty 0.01";
     let (out, err) = run(directory.path(), line, 0);
-    assert_eq!(err, "");
+    assert!(err.ends_with("INFO generating into data\n"), "{err}");
     assert!(out.starts_with("Generated "), "{out}");
     insta::assert_snapshot!(out[out.find(" objects").unwrap()..], @r"
     objects 40 written, 82.4 KiB as gzip
@@ -105,10 +108,56 @@ fn a_place_that_holds_data_is_refused() {
         ("--into x --dirty 1.5", "lie between 0 and 1"),
         ("--into x --days 0", "events need at least one day and one user"),
         ("--into x --compression lz4", "possible values: none, gzip, zstd, bzip2"),
+        ("--into x --events 1e6", "write a whole number, such as 2000000 or 2_000_000"),
     ] {
         let (_, err) = run(directory.path(), &format!("generate {options}"), 2);
         assert!(err.contains(said), "{options}: {err}");
     }
+}
+
+#[test]
+fn a_file_is_no_place_for_data() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "").unwrap();
+    let (_, err) = run(directory.path(), "generate --into file --events 1_000", 1);
+    assert!(err.contains("error: can't write file/song_data\n  because: Not a directory"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_interrupted_leaves_whole_objects() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
+    command.current_dir(directory.path()).env_clear().stderr(Stdio::piped());
+    let args = ["generate", "--into", "data", "--songs", "2000000", "--events", "0"];
+    let child = command.args(args).spawn().unwrap();
+    let start = Instant::now();
+    while walkdir::WalkDir::new(directory.path()).into_iter().count() < 500 {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing is written");
+    }
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(err.contains("generating into data"), "{err}");
+    assert!(err.contains("error: interrupted: the objects that are complete stay"), "{err}");
+    for (name, bytes) in files(directory.path()) {
+        if name.ends_with(".json") {
+            let song: Value = serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("{name}"));
+            assert!(song["song_id"].is_string(), "{name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_move_to_what_was_generated() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = small(directory.path());
+    let generated = generate(&settings).await.unwrap();
+    let Generating { songs, events, plain_bytes, .. } = &*settings.progress;
+    let counted = (songs.get(), events.get(), plain_bytes.get());
+    assert_eq!(counted, (150, 10_000, generated.plain_bytes));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,7 +24,7 @@ impl Directory {
             let found = blocking(&folder, |folder| match fs::read_dir(folder) {
                 Ok(mut entries) => Ok(entries.next().is_some()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(true),
+                Err(_) if folder.is_file() => Ok(true),
                 Err(error) => Err(error),
             });
             if found.await? {
@@ -40,7 +40,7 @@ impl Directory {
         let (base, folder) = (self.0.clone(), parent(&self.0.join(first)));
         blocking(&folder, move |folder| {
             fs::create_dir_all(folder)?;
-            objects.iter().try_for_each(|(key, bytes)| fs::write(base.join(key), bytes))
+            objects.iter().try_for_each(|(key, bytes)| write_whole(&base.join(key), bytes))
         })
         .await
     }
@@ -48,7 +48,7 @@ impl Directory {
     pub async fn begin(&self, key: &str) -> Result<PartialFile> {
         let path = self.0.join(key);
         blocking(&path, |path| {
-            let partial = PathBuf::from(format!("{}.partial", path.display()));
+            let partial = partial(path);
             fs::create_dir_all(parent(path))?;
             let file = File::create(&partial)?;
             Ok(PartialFile { path: path.to_owned(), partial, file: Some(file) })
@@ -57,7 +57,17 @@ impl Directory {
     }
 }
 
-/// A file under another name, which no load reads, until it is finished; dropping it removes it.
+/// Writes a file under another name first, so that it is whole when it is seen.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let partial = partial(path);
+    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written
+}
+
+/// A file under another name until it is finished; dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct PartialFile {
     path: PathBuf,
@@ -90,6 +100,13 @@ impl Drop for PartialFile {
         // After it was finished there is none.
         let _ = fs::remove_file(&self.partial);
     }
+}
+
+/// The name of a file that is not finished, which no load reads.
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".partial");
+    name.into()
 }
 
 fn parent(path: &Path) -> PathBuf {
