@@ -63,7 +63,8 @@ dependencies: ## check the dependencies' licences, sources and known vulnerabili
 fuzz: ## fuzz each target for FUZZ_SECONDS (60); needs a nightly toolchain
 	@sh tests/fuzz.sh
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks; the largest loads take 12 GB of disk
+	@sh tests/postgres.sh
 	$(CARGO) bench --locked --features internals
 
 bench-compare: ## fail if the working tree, or REVISION, is over 10 % slower than BASE (HEAD)

@@ -29,11 +29,15 @@ def main():
     if not 2 <= len(sys.argv) <= 3:
         sys.exit(__doc__)
     revisions = [*sys.argv[1:], None][:2]
+    for revision in filter(None, revisions):
+        if subprocess.run(["git", "rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}"], stdout=subprocess.DEVNULL).returncode:
+            sys.exit(f"there is no revision {revision}")
     root = Path(output("git", "rev-parse", "--show-toplevel"))
     with tempfile.TemporaryDirectory(prefix="sparkload-compare-") as folder:
         folder = Path(folder)
-        trees = [Tree(root, folder / name, revision) for name, revision in zip("ab", revisions)]
+        trees = []
         try:
+            trees.extend(Tree(root, folder / name, revision) for name, revision in zip("ab", revisions))
             compare(*trees)
         finally:
             for tree in trees:

@@ -16,6 +16,8 @@ pub struct Floor {
     pub cpu_seconds: f64,
     /// The parts.
     pub parts: Vec<FloorPart>,
+    /// The longest of those that overlap, encode on all threads.
+    pub longest: FloorPart,
     /// The cores of this machine.
     pub cores: usize,
     /// The threads that parse and encode.
@@ -55,13 +57,14 @@ impl Floor {
         let parts: Vec<_> =
             PARTS.iter().map(|stage| FloorPart::of(find(*stage)?)).collect::<Option<_>>()?;
         let [list, fetch, encode, copy, keys, publish] = parts[..] else { return None };
-        let busiest =
-            (encode.seconds / threads.min(cores) as f64).max(fetch.seconds).max(copy.seconds);
-        let path_seconds = list.seconds + busiest + keys.seconds + publish.seconds;
+        let encode = FloorPart { seconds: encode.seconds / threads.min(cores) as f64, ..encode };
+        let overlapping = [fetch, encode, copy];
+        let longest = overlapping.into_iter().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
+        let path_seconds = list.seconds + longest.seconds + keys.seconds + publish.seconds;
         let cpu_seconds = parts.iter().map(|part| part.cpu_seconds).sum::<f64>() / cores as f64;
         let seconds = path_seconds.max(cpu_seconds);
         let ratio = find(Subject::Load)?.seconds.median / seconds;
-        Some(Self { seconds, path_seconds, cpu_seconds, parts, cores, threads, ratio })
+        Some(Self { seconds, path_seconds, cpu_seconds, parts, longest, cores, threads, ratio })
     }
 }
 
@@ -113,8 +116,10 @@ mod tests {
         assert_eq!(four.path_seconds, 1.0 + f64::max(16.0 / 4.0, 6.0) + 2.0 + 1.0);
         assert_eq!(four.cpu_seconds, (1.0 + 2.0 + 8.0 + 12.0 + 4.0 + 0.5) / 4.0);
         assert_eq!((four.seconds, four.ratio), (10.0, 2.1));
+        assert_eq!((four.longest.stage, four.longest.seconds), (Subject::Copy, 6.0));
         let one = floor(&stages, 1).unwrap();
         assert_eq!((one.path_seconds, one.cpu_seconds, one.seconds), (20.0, 27.5, 27.5));
+        assert_eq!((one.longest.stage, one.longest.seconds), (Subject::Encode, 16.0));
         assert!(floor(&stages[1..], 4).is_none());
     }
 }

@@ -1,60 +1,60 @@
 //! The meter: what this process, and this machine, have used between two moments.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Took;
 
 /// Runs from its start to its stop.
 pub(super) struct Meter {
     started: Instant,
-    cpu_seconds: Option<f64>,
-    machine_cpu_seconds: Option<f64>,
+    cpu: Option<Duration>,
+    machine_ticks: Option<u64>,
 }
 
 impl Meter {
     pub fn start() -> Self {
-        Self {
-            machine_cpu_seconds: machine_cpu_seconds(),
-            cpu_seconds: cpu_seconds(),
-            started: Instant::now(),
-        }
+        Self { machine_ticks: machine_ticks(), cpu: cpu(), started: Instant::now() }
     }
 
     pub fn stop(self) -> Took {
-        let Self { started, cpu_seconds: cpu, machine_cpu_seconds: machine } = self;
-        let seconds = started.elapsed().as_secs_f64();
-        let since = |now: Option<f64>, then: Option<f64>| Some((now? - then?).max(0.0));
+        let seconds = self.started.elapsed().as_secs_f64();
+        let used = || Some(cpu()?.saturating_sub(self.cpu?).as_secs_f64());
+        let ticks = || Some(machine_ticks()?.saturating_sub(self.machine_ticks?));
         Took {
             seconds,
-            cpu_seconds: since(cpu_seconds(), cpu),
-            machine_cpu_seconds: since(machine_cpu_seconds(), machine),
+            cpu_seconds: used(),
+            machine_cpu_seconds: ticks().map(|ticks| ticks as f64 / ticks_per_second()),
             peak_bytes: peak_bytes(),
         }
     }
 }
 
 /// What this process has used of its processors, in user and system mode.
-fn cpu_seconds() -> Option<f64> {
+fn cpu() -> Option<Duration> {
     #[cfg(unix)]
     {
         use rustix::time::{ClockId, clock_gettime};
         let used = clock_gettime(ClockId::ProcessCPUTime);
-        Some(used.tv_sec as f64 + used.tv_nsec as f64 / 1e9)
+        Some(Duration::new(used.tv_sec.try_into().ok()?, used.tv_nsec.try_into().ok()?))
     }
     #[cfg(not(unix))]
     None
 }
 
-/// What all processors together have worked since the machine has started.
-fn machine_cpu_seconds() -> Option<f64> {
+/// How long all processors together have worked since the machine has started.
+fn machine_ticks() -> Option<u64> {
     #[cfg(target_os = "linux")]
-    {
-        let ticks = busy_ticks(&fs::read_to_string("/proc/stat").ok()?)?;
-        Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
-    }
+    return busy_ticks(&fs::read_to_string("/proc/stat").ok()?);
     #[cfg(not(target_os = "linux"))]
     None
+}
+
+fn ticks_per_second() -> f64 {
+    #[cfg(target_os = "linux")]
+    return rustix::param::clock_ticks_per_second() as f64;
+    #[cfg(not(target_os = "linux"))]
+    1.0
 }
 
 /// The ticks in which a processor was neither idle nor waiting, of the first line of `/proc/stat` (proc_stat(5)): user,

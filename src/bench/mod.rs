@@ -10,6 +10,7 @@ mod floor;
 mod measured;
 mod meter;
 mod sample;
+mod server;
 mod subject;
 mod summary;
 mod work;
@@ -25,6 +26,7 @@ pub use self::floor::{Floor, FloorPart};
 pub use self::measured::{Handled, Measured, Took};
 use self::meter::Meter;
 use self::sample::{Found, Sample};
+pub use self::server::server_settings;
 pub use self::subject::Subject;
 pub use self::summary::{PerSecond, Spread, Summary};
 use crate::config::Config;
@@ -65,8 +67,10 @@ pub async fn measure(
 ///
 /// # Errors
 ///
-/// The target can't be reached, the schema is another's, or another measurement is at work in it.
+/// A setting makes no sense, the target can't be reached, the schema is another's, or another measurement is at work
+/// in it.
 pub async fn clear(config: &Config) -> Result<()> {
+    config.validate()?;
     scratch::remove(&config.target, &config.schema).await
 }
 

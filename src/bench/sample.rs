@@ -70,9 +70,13 @@ impl Found {
 
     /// Reads as much as fits into memory, in the order of the names and so the same each time.
     pub async fn sample(self, config: &Config) -> Result<Sample> {
+        self.first_bytes(SAMPLE_BYTES, config).await
+    }
+
+    async fn first_bytes(self, most: u64, config: &Config) -> Result<Sample> {
         let Self { listed: Listed { song_store, log_store, .. }, plan } = self;
         let size: u64 = plan.objects().map(|object| object.size).sum();
-        let share = (SAMPLE_BYTES as f64 / size.max(1) as f64).min(1.0);
+        let share = (most as f64 / size.max(1) as f64).min(1.0);
         let keep = async |store: &Store, objects: &[Arc<Object>]| {
             let fetched = each(store, first(objects, share), config, Keep::All).await?;
             let mut kept: Vec<_> = fetched.into_iter().map(Stored::from).collect();
@@ -172,4 +176,54 @@ async fn read(
         }
     }
     Ok((came, kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::work;
+    use super::*;
+    use crate::decode::Compression;
+    use crate::generate::{Generate, generate};
+    use crate::source::{Location, Source};
+    use crate::target::Target;
+
+    /// The numbers of records that each stage finds in `sample`.
+    fn records(sample: &Sample, config: &Config) -> [u64; 4] {
+        [
+            work::decode(sample, config).unwrap(),
+            work::parse(sample, config).unwrap(),
+            work::transform(sample, config).unwrap(),
+            work::encode(sample, config, drop).unwrap(),
+        ]
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sample_is_the_first_of_songs_and_of_logs_and_may_end_within_an_object() {
+        for compression in [Compression::Plain, Compression::Gzip] {
+            let folder = tempfile::tempdir().unwrap();
+            let into = Location::Directory(folder.path().to_owned());
+            let settings = Generate { songs: 60, events: 40_000, days: 3, ..Generate::new(into) };
+            generate(&Generate { compression, ..settings }).await.unwrap();
+            let source = Source::at(folder.path().to_str().unwrap()).unwrap();
+            let config = Config::new(source, Target::Embedded("nowhere".into()));
+
+            let all = Found::list(&config).await.unwrap().sample(&config).await.unwrap();
+            assert_eq!((all.share, all.songs.len(), all.logs.len()), (1.0, 60, 3));
+            assert_eq!(records(&all, &config), [40_060; 4]);
+
+            let found = Found::list(&config).await.unwrap();
+            let half = found.first_bytes(all.bytes / 2, &config).await.unwrap();
+            assert!((half.share - 0.5).abs() < 0.001, "{}", half.share);
+            assert!(half.bytes.abs_diff(all.bytes / 2) <= 2, "{} of {}", half.bytes, all.bytes);
+            assert!((20..40).contains(&half.songs.len()), "{}", half.songs.len());
+            assert_eq!(half.logs.iter().map(|log| log.whole).collect::<Vec<_>>(), [true, false]);
+            for (half, all) in half.logs.iter().zip(&all.logs) {
+                let [half, all] = [half, all].map(|log| log.bytes.concat());
+                assert!(all.starts_with(&half));
+            }
+            let found = records(&half, &config);
+            assert_eq!(found, [found[0]; 4]);
+            assert!((15_000..21_000).contains(&found[0]), "{found:?}");
+        }
+    }
 }

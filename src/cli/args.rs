@@ -51,12 +51,16 @@ Measures each stage of a load alone, and the whole
 
   sparkload bench --source s3://bucket --target postgres://user@host/db
   sparkload bench --source ./data --no-staging --runs 9 --svg bench.svg
-  sparkload bench --source ./data --sweep connections=1..8 --sweep threads=1,2
+  sparkload bench --source ./data --sweep threads=1..8 --sweep fetches=1,16,64
   sparkload bench --source ./data --only encode     one measurement, in this process
 
 Each measurement is a process of its own, and they take turns: run 1 of every stage, then run 2. It works in a schema \
 of its own and never touches other tables; without a target, in an embedded PostgreSQL that is gone afterwards. \
 docs/benchmarks.md says what the figures mean and how to get some that hold.";
+
+const BENCH_TARGET: &str = "\
+A PostgreSQL server (URL or keywords), or a directory for the embedded one [default: the server that PGHOST, PGHOSTADDR \
+or PGDATABASE name, or else an embedded one that is gone afterwards]";
 
 const CLUSTER_EXAMPLES: &str = "\
 Makes, shows and removes a Redshift cluster to load into
@@ -113,6 +117,7 @@ pub enum Command {
     /// Measure each stage of a load alone, and the whole
     // Its measurements are processes with the same arguments and a few more, of which the last ones count.
     #[command(long_about = BENCH_EXAMPLES, after_long_help = LAYERS, args_override_self = true)]
+    #[command(mut_arg("target", |target| target.help(BENCH_TARGET).long_help(BENCH_TARGET)))]
     Bench(Box<Bench>),
     /// Make, show and remove a Redshift cluster to load into
     #[command(long_about = CLUSTER_EXAMPLES, after_long_help = LAYERS)]

@@ -13,7 +13,7 @@ use sparkload::{
 use super::args::{self, Arguments, Command, Output, RowsOutput};
 use super::layers::Environment;
 use super::options::{self, LogFormat, Match};
-use super::sweep::Sweep;
+use super::sweep::{Knob, Sweep};
 use super::target::{self, Target};
 
 /// All that the program was told.
@@ -207,6 +207,13 @@ impl Bench {
         let (config, jsonpaths) = loading(usual, records, rows, retries, tuning)?;
         let config = Config { schema: bench_schema.unwrap_or_else(|| SCHEMA.to_owned()), ..config };
         let (runs, sweeps) = (runs.unwrap_or(RUNS), sweep);
+        let is_one = matches!(config.target, sparkload::Target::Embedded(_));
+        if is_one && sweeps.iter().any(|sweep| sweep.knob == Knob::Connections) {
+            return Err(Error::config(
+                "the embedded PostgreSQL takes one connection, so there are none to sweep",
+            )
+            .with_help("name a server with --target"));
+        }
         let output = bench.output.unwrap_or_default();
         Ok(Self { config, jsonpaths, usual_target, runs, sweeps, only, svg, output })
     }

@@ -15,9 +15,6 @@ use crate::dialect::Dialect;
 use crate::error::{Error, Remedy, Result};
 use crate::retry::Retry;
 
-/// Few enough to leave others theirs of the server's `max_connections` (100 by default).
-const CONNECTIONS: usize = 4;
-
 /// Gives out connections to a target; dropping it stops the embedded PostgreSQL.
 #[derive(Debug)]
 pub(crate) enum Database {
@@ -123,15 +120,6 @@ impl Database {
             if !may_pass || !attempts.again().await {
                 return Err(error);
             }
-        }
-    }
-
-    /// Says how many connections to use at once, given how many are `wanted`.
-    pub(crate) fn connections(&self, wanted: Option<usize>) -> usize {
-        match self {
-            Self::Server(..) => wanted.unwrap_or(CONNECTIONS).max(1),
-            #[cfg(feature = "embedded")]
-            Self::Embedded(_) => 1,
         }
     }
 }

@@ -46,6 +46,19 @@ pub enum Target {
     Embedded(PathBuf),
 }
 
+/// Few enough to leave others theirs of the server's `max_connections` (100 by default).
+const CONNECTIONS: usize = 4;
+
+impl Target {
+    /// How many connections write at once, if so many are `wanted`: the embedded PostgreSQL takes one.
+    pub fn connections(&self, wanted: Option<usize>) -> usize {
+        match self {
+            Self::Postgres(_) => wanted.unwrap_or(CONNECTIONS).max(1),
+            Self::Embedded(_) => 1,
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

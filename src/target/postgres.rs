@@ -55,7 +55,7 @@ impl PostgresLoad {
     pub fn new(database: Database, config: &Config) -> Result<Self> {
         let schema = &config.schema;
         check_schema_name(schema)?;
-        let connections = database.connections(config.connections);
+        let connections = config.target.connections(config.connections);
         // No other load ever has the same name, so that none of this one's connections can write into the tables of
         // its successor.
         let link = Arc::new(Link::new(database, leftover::name(schema), config.retry));

@@ -130,6 +130,11 @@ fn every_stage_is_measured_and_nothing_is_left_behind() {
     }
     assert_eq!(sweeps.len(), 2);
 
+    let server = &report["server"];
+    let version = server["server_version"].as_str().unwrap();
+    assert!(version.as_bytes()[0].is_ascii_digit() && server["fsync"].is_string(), "{server}");
+    assert_eq!(report["settings"]["connections"], 4, "as many as a load takes by itself");
+
     let svg = fs::read_to_string(here.join("bench.svg")).unwrap();
     for text in STAGES.iter().chain(&["floor", "by connections", "by threads"]) {
         assert!(svg.contains(text), "{text}");
@@ -178,6 +183,43 @@ fn one_stage_is_measured_in_this_process_and_the_last_option_counts() {
     let Printed { out, .. } = run(directory.path(), &base, 0);
     assert!(out.contains("\n list ") && out.contains(" objects/s "), "{out}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "no database is made");
+}
+
+#[test]
+fn what_can_not_be_measured_is_told_at_once_and_an_old_chart_stays() {
+    let database = postgres::server().database();
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fs::write(here.join("old.svg"), "an old one").unwrap();
+    let url = database.url();
+    let embedded = ["bench", "--source", CLEAN, "--svg", "old.svg"];
+    let server = [&embedded[..], &["--target", &url]].concat();
+    for (args, more, said) in [
+        (&embedded[..], ["--sweep", "connections=1..8"], "takes one connection"),
+        (&server, ["--threads", "0"], "fetches, connections and threads are at least 1"),
+        (&server, ["--svg", "no/such/folder.svg"], "can't write no/such/folder.svg"),
+    ] {
+        let Printed { out, err } = run(here, &[args, &more].concat(), 2);
+        assert_eq!(out, "");
+        assert!(err.contains(said) && err.matches("error: ").count() == 1, "{err}");
+    }
+    run(here, &[&server[..], &["--source", "nowhere", "--runs", "1"]].concat(), 1);
+    assert_eq!(fs::read_to_string(here.join("old.svg")).unwrap(), "an old one");
+    assert_eq!(fs::read_dir(here).unwrap().count(), 1, "nothing else is made");
+}
+
+#[test]
+fn what_measurements_have_to_say_is_told() {
+    let database = postgres::server().database();
+    let directory = tempfile::tempdir().unwrap();
+    let nobody_first = database.url().replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:");
+    let args = ["bench", "--source", CLEAN, "--target", &nobody_first, "--runs", "1", "--verbose"];
+    let Printed { out, err } = run(directory.path(), &args, 0);
+    assert!(out.contains(", PostgreSQL ") && out.contains(" rows/s "), "{out}");
+    // The program itself connects twice.
+    assert!(err.matches("DEBUG no connection").count() > 10, "{err}");
+    let quiet = run(directory.path(), &[&args[..args.len() - 1], &["--quiet"]].concat(), 0);
+    assert_eq!(quiet.err, "");
 }
 
 #[test]

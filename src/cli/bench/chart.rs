@@ -73,7 +73,7 @@ fn bars(svg: &mut Svg, report: &Report, source: f64) {
         let bar = format!("fill='{colour}'");
         svg.rect(LEFT, svg.y + 5.0, x(*median) - LEFT, BAR - 10.0, &bar);
         svg.line(x(*slow), middle, x(*fast), middle, "stroke='#1f2937' stroke-width='1.5'");
-        let figures = [format!("{} MB/s", megabytes(median * 1e6)), rate(&summary.per_second)];
+        let figures = [format!("{} MB/s", megabytes(median * 1e6)), rate(summary)];
         let figures = figures.iter().filter(|it| !it.is_empty()).cloned().collect::<Vec<_>>();
         svg.text(RIGHT + 18.0, middle + 4.0, "start", "", &figures.join(", "));
         svg.y += BAR;

@@ -5,8 +5,9 @@ mod process;
 mod report;
 mod table;
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 
 use futures::FutureExt;
@@ -42,23 +43,22 @@ pub async fn run(
     if let Some(subject) = job.only {
         return once(job, subject, stop).await;
     }
-    let mut chart =
-        match &job.svg {
-            None => None,
-            Some(path) => Some(File::create(path).map_err(|error| {
-                Error::config(format!("can't write {}: {error}", path.display()))
-            })?),
-        };
     let program = Program::new(folder.is_some().then_some(&job.config.target))?;
-    let measured = select! {
+    let begin = async {
         // A schema that is another's is refused before much is done.
-        cleared = bench::clear(&job.config) => match cleared {
-            Ok(()) => rounds(&job, &program, front, &bars, &mut stop).await,
-            Err(error) => return Err(error.into()),
-        },
+        bench::clear(&job.config).await?;
+        bench::server_settings(&job.config.target).await
+    };
+    let server = select! {
+        begun = begin => begun?,
         _ = &mut stop => return Err(Failure::Stopped),
     };
-    let measured = match measured {
+    if let Some(path) = &job.svg {
+        // What can't be written is told before much is done; what is there stays until then.
+        let writable = File::options().write(true).create(true).truncate(false).open(path);
+        writable.map_err(|error| unwritable(path, &error))?;
+    }
+    let measured = match rounds(&job, &program, front, &bars, &mut stop).await {
         Ok(measured) => measured,
         Err(failure) => {
             // The next bench does it otherwise.
@@ -66,15 +66,19 @@ pub async fn run(
             return Err(failure);
         }
     };
-    let report = Report::new(&job, measured)?;
-    if let Some(file) = &mut chart {
-        file.write_all(chart::draw(&report).as_bytes())?;
+    let report = Report::new(&job, server, measured)?;
+    if let Some(path) = &job.svg {
+        fs::write(path, chart::draw(&report)).map_err(|error| unwritable(path, &error))?;
     }
     match job.output {
         Output::Json => output::json(&report)?,
         Output::Table => table::write(&report)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::config(format!("can't write {}: {error}", path.display()))
 }
 
 /// Measures once, in this process.
@@ -151,7 +155,7 @@ async fn rounds(
                     format!("{subject} with {} {}", knob.name(), knob.shown(*value))
                 }
             });
-            measured.push(program.measure(*subject, *with, stop).await?);
+            measured.push(program.measure(*subject, *with, bars, stop).await?);
             bar.inc(1);
         }
     }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use indicatif::MultiProgress;
 use sparkload::Target;
 use sparkload::bench::{Measured, Subject};
 use tokio::process::Command;
@@ -34,18 +35,20 @@ impl Program {
         Ok(Self { path, arguments })
     }
 
-    /// Measures `subject` in a process of its own, `with` an option that differs; ends it when `stop` completes.
+    /// Measures `subject` in a process of its own, `with` an option that differs; ends it when `stop` completes. What it
+    /// has to say is said beside the `bars`.
     pub async fn measure(
         &self,
         subject: Subject,
         with: Option<(Knob, usize)>,
+        bars: &MultiProgress,
         stop: &mut oneshot::Receiver<()>,
     ) -> Result<Measured, Failure> {
         let with = with.map(|(knob, value)| format!("--{}={value}", knob.name()));
         let child = Command::new(&self.path)
             .args(&self.arguments)
             .args(with)
-            .args([&format!("--only={subject}"), "--output=json", "--quiet"])
+            .args([&format!("--only={subject}"), "--output=json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -63,9 +66,9 @@ impl Program {
                 return Err(Failure::Stopped);
             }
         };
+        // In the words and the format that were asked for.
+        let _ = bars.suspend(|| io::stderr().write_all(&output.stderr));
         if !output.status.success() {
-            // In the words and the format that were asked for.
-            let _ = io::stderr().write_all(&output.stderr);
             return Err(Failure::Measurement(subject, output.status));
         }
         serde_json::from_slice(&output.stdout)

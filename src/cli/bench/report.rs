@@ -1,5 +1,6 @@
 //! The report of a bench: every figure, and what it depends on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::thread::available_parallelism;
 
@@ -17,6 +18,8 @@ pub struct Report {
     /// The version of this program.
     pub version: &'static str,
     pub machine: Machine,
+    /// The version of the server, and its settings that count.
+    pub server: BTreeMap<String, String>,
     pub settings: Settings,
     /// What every load has made of the source.
     pub result: Vec<TableSum>,
@@ -36,6 +39,8 @@ pub struct Machine {
 #[derive(Debug, Serialize)]
 pub struct Settings {
     pub source: String,
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
     pub target: String,
     pub schema: String,
     pub runs: u32,
@@ -45,8 +50,7 @@ pub struct Settings {
     pub matched_only: bool,
     pub memory: usize,
     pub fetches: usize,
-    /// `None` is what suits the target.
-    pub connections: Option<usize>,
+    pub connections: usize,
     pub threads: usize,
     pub block_bytes: usize,
 }
@@ -72,7 +76,11 @@ impl Report {
     /// # Errors
     ///
     /// Two loads have had different results.
-    pub fn new(job: &Bench, measured: Vec<(Step, Vec<Measured>)>) -> Result<Self, Error> {
+    pub fn new(
+        job: &Bench,
+        server: BTreeMap<String, String>,
+        measured: Vec<(Step, Vec<Measured>)>,
+    ) -> Result<Self, Error> {
         let all = measured.iter().flat_map(|(_, measured)| measured);
         let result = bench::same_result(all)?;
         let with = |with| {
@@ -93,7 +101,7 @@ impl Report {
         let stages = with(None);
         let floor = Floor::of(&stages, machine.cores, settings.threads);
         let version = env!("CARGO_PKG_VERSION");
-        Ok(Self { version, machine, settings, result, stages, floor, sweeps })
+        Ok(Self { version, machine, server, settings, result, stages, floor, sweeps })
     }
 
     pub fn stage(&self, subject: Subject) -> Option<&Summary> {
@@ -116,6 +124,8 @@ impl Settings {
     fn of(config: &Config, runs: u32, cores: usize) -> Self {
         Self {
             source: places(config),
+            include: config.source.include.clone(),
+            exclude: config.source.exclude.clone(),
             target: config.target.to_string(),
             schema: config.schema.clone(),
             runs,
@@ -124,7 +134,7 @@ impl Settings {
             matched_only: config.matched_only,
             memory: config.memory,
             fetches: config.fetches,
-            connections: config.connections,
+            connections: config.target.connections(config.connections),
             threads: config.threads.unwrap_or(cores),
             block_bytes: config.block_bytes,
         }

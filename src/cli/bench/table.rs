@@ -11,7 +11,7 @@ use super::report::{Machine, Report, Settings, Swept};
 
 /// Writes everything to stdout.
 pub fn write(report: &Report) -> io::Result<()> {
-    let Report { machine: Machine { cores, cpu, .. }, settings, .. } = report;
+    let Report { machine: Machine { cores, cpu, .. }, server, settings, .. } = report;
     let Settings { source, target, runs, .. } = settings;
     {
         let mut out = io::stdout().lock();
@@ -19,7 +19,9 @@ pub fn write(report: &Report) -> io::Result<()> {
         let what = style("Measured").green().bold();
         writeln!(out, "{what} {source} and {target}: medians of {of}.")?;
         let cpu = cpu.as_ref().map(|cpu| format!(", {cpu}")).unwrap_or_default();
-        writeln!(out, "{}{cpu}.\n", counted(*cores as u64, "core"))?;
+        let server = server.get("server_version").map(|it| format!(", PostgreSQL {it}"));
+        let server = server.unwrap_or_default();
+        writeln!(out, "{}{cpu}{server}.\n", counted(*cores as u64, "core"))?;
     }
     write_stages(&report.stages)?;
     let mut out = io::stdout().lock();
@@ -46,7 +48,7 @@ pub fn write_stages(stages: &[Summary]) -> io::Result<()> {
             adds_seconds.map_or_else(String::new, |adds| duration(adds.max(0.0))),
             spread(seconds),
             per_second.bytes.map_or_else(String::new, megabytes),
-            rate(per_second),
+            rate(summary),
             median(summary.cpu_seconds),
             median(summary.machine_cpu_seconds),
             peak_bytes.map_or_else(String::new, bytes),
@@ -63,7 +65,7 @@ pub fn write_stages(stages: &[Summary]) -> io::Result<()> {
 }
 
 fn write_floor(out: &mut impl Write, floor: &Floor) -> io::Result<()> {
-    let Floor { seconds, path_seconds, cpu_seconds, parts, cores, threads, ratio, .. } = floor;
+    let Floor { seconds, path_seconds, cpu_seconds, parts, longest, cores, ratio, .. } = floor;
     let ratio = format!("{ratio:.2} times");
     writeln!(
         out,
@@ -72,18 +74,11 @@ fn write_floor(out: &mut impl Write, floor: &Floor) -> io::Result<()> {
         style(ratio).bold(),
         duration(*seconds)
     )?;
-    let of = |stage| parts.iter().find(|part| part.stage == stage).map_or(0.0, |part| part.seconds);
-    let longest = [
-        (Subject::Fetch, of(Subject::Fetch)),
-        (Subject::Encode, of(Subject::Encode) / (*threads).min(*cores) as f64),
-        (Subject::Copy, of(Subject::Copy)),
-    ];
-    let longest = longest.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    let alone = [Subject::List, Subject::Keys, Subject::Publish].map(|stage| (stage, of(stage)));
-    let [list, keys, publish] = alone;
-    let steps = [Some(list), longest, Some(keys), Some(publish)].into_iter().flatten();
+    let part = |stage| parts.iter().find(move |part| part.stage == stage);
+    let steps = [part(Subject::List), Some(longest), part(Subject::Keys), part(Subject::Publish)];
+    let steps = steps.into_iter().flatten();
     let steps: Vec<_> =
-        steps.map(|(stage, seconds)| format!("{stage} {}", duration(seconds))).collect();
+        steps.map(|part| format!("{} {}", part.stage, duration(part.seconds))).collect();
     writeln!(out, " {} {} = {}", head("path"), duration(*path_seconds), steps.join(" + "))?;
     let cores = counted(*cores as u64, "core");
     writeln!(out, " {} {} of work on {cores}", head("CPU"), duration(*cpu_seconds))
@@ -141,9 +136,13 @@ pub fn megabytes(rate: f64) -> String {
 }
 
 /// What the stage is about, a second.
-pub fn rate(per_second: &PerSecond) -> String {
+pub fn rate(Summary { stage, per_second, .. }: &Summary) -> String {
     let PerSecond { objects, bytes: _, records, rows, .. } = *per_second;
-    let units = [(records, "records"), (rows, "rows"), (objects, "objects")];
+    let (records, rows) = ((records, "records"), (rows, "rows"));
+    let units = match stage {
+        Subject::Encode => [rows, records, (objects, "objects")],
+        _ => [records, rows, (objects, "objects")],
+    };
     let known = units.into_iter().find_map(|(rate, unit)| Some((rate?, unit)));
     known
         .map_or_else(String::new, |(rate, unit)| format!("{} {unit}/s", count(rate.round() as u64)))
