@@ -148,12 +148,17 @@ pub fn event(record: &[u8], format: &Format, path: Path) -> Transformed {
     transformed
 }
 
-/// Whether an event is read the same again, with what reading it has taught.
-pub fn is_the_same_again(record: &[u8], format: &Format) -> bool {
-    let reader = EventReader::new(format, Dialect::Postgres);
-    let arena = reader.arena();
-    let Ok(text) = reader.text(record) else { return true };
-    reader.read(&text, &arena) == reader.read(&text, &arena)
+/// Whether each of the events is read as if it were the first, whatever reading those before it has taught.
+pub fn are_read_alike(records: &[&[u8]], format: &Format) -> bool {
+    let taught = EventReader::new(format, Dialect::Postgres);
+    let mut arena = taught.arena();
+    records.iter().all(|record| {
+        arena.reset();
+        let first = EventReader::new(format, Dialect::Postgres);
+        let first_arena = first.arena();
+        let Ok(text) = first.text(record) else { return true };
+        taught.read(&text, &arena) == first.read(&text, &first_arena)
+    })
 }
 
 /// Loads `record` as an object that holds one song.

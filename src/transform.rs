@@ -23,6 +23,10 @@ pub(crate) struct Piece {
     pub last: bool,
 }
 
+/// Small pieces are worked on together up to this size: a job of one 300-byte object would cost more to hand over than
+/// to do.
+pub(crate) const BATCH_BYTES: usize = 256 << 10;
+
 /// The dimensions that grow while logs are read.
 #[derive(Debug, Default)]
 pub(crate) struct Listening {

@@ -14,14 +14,15 @@ if ! command -v cargo-fuzz >/dev/null 2>&1; then
     (unset CARGO_TARGET_DIR && "$CARGO" install cargo-fuzz --locked --root "$TOOLS")
 fi
 
-# Fuzzing starts from the fixtures: whole objects to decode, one record a file to read. What it finds on the way
-# goes to the first folder.
+# Fuzzing starts from the fixtures: whole objects to decode, one record or a few a file to read. What it finds on the
+# way goes to the first folder.
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
 mkdir "$seeds/decode" "$seeds/record"
 find fixtures/*/log_data fixtures/*/song_data -type f -exec cat {} + >"$seeds/all"
 find fixtures/*/log_data -type f -exec sh -c 'cp "$@" "$0"' "$seeds/decode" {} +
 split -l 1 -a 4 "$seeds/all" "$seeds/record/"
+split -l 3 -a 4 "$seeds/all" "$seeds/record/three-"
 
 export RUSTUP_TOOLCHAIN=nightly
 for target in $("$CARGO" fuzz list --fuzz-dir tests/fuzz); do

@@ -13,10 +13,7 @@ use crate::encode::{Encoding, Rows, in_parts};
 use crate::error::{Error, Result};
 use crate::record::{Arena, EventReader, Fault, SongReader};
 use crate::star::{Catalog, Place, songplay};
-use crate::transform::{Fate, Listening, Logs, Outcome, Piece, Songs, each_record};
-
-/// Small pieces are taken together up to this size, as in a load.
-const BATCH_BYTES: usize = 256 << 10;
+use crate::transform::{BATCH_BYTES, Fate, Listening, Logs, Outcome, Piece, Songs, each_record};
 
 /// Cuts the sample into blocks; returns how many records they hold.
 pub(super) fn decode(sample: &Sample, config: &Config) -> Result<u64> {

@@ -15,7 +15,7 @@ use crate::queue::queue;
 use crate::report::Progress;
 use crate::retry::Retry;
 use crate::source::{Body, Object, ReadError, Store, joined};
-use crate::transform::Piece;
+use crate::transform::{BATCH_BYTES, Piece};
 
 /// The bytes that may be in flight; what is reserved comes back when the reservation is dropped.
 #[derive(Clone)]
@@ -277,10 +277,6 @@ pub(super) struct Batch {
     pub pieces: Vec<Piece>,
     pub reserved: OwnedSemaphorePermit,
 }
-
-/// Small pieces are taken together up to this size: a job of one 300-byte object would cost more to hand over
-/// than to do.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// Takes together what is there, without waiting for more.
 pub(super) fn batches(pieces: mpsc::Receiver<Reserved>) -> impl Stream<Item = Batch> {
