@@ -39,6 +39,16 @@ impl Buffers {
     }
 }
 
+impl Buffer {
+    /// The same bytes; where they are few, they leave larger memory to others.
+    pub fn fitted(self) -> Self {
+        if self.len() >= WORTH_KEEPING || self.capacity() < WORTH_KEEPING {
+            return self;
+        }
+        self.to_vec().into()
+    }
+}
+
 impl From<Vec<u8>> for Buffer {
     /// Bytes of the allocator's.
     fn from(bytes: Vec<u8>) -> Self {
@@ -92,6 +102,20 @@ mod tests {
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
         assert_eq!(buffers.spare().len(), 0);
         assert!(buffers.take(2 * WORTH_KEEPING).capacity() >= 2 * WORTH_KEEPING);
+    }
+
+    #[test]
+    fn few_bytes_go_to_memory_of_their_own() {
+        let buffers = Buffers::default();
+        let mut few = buffers.take(WORTH_KEEPING);
+        few.push(7);
+        let few = few.fitted();
+        assert_eq!((&few[..], buffers.spare().len()), (&[7][..], 1));
+        assert!(few.capacity() < 64);
+        let mut many = buffers.take(WORTH_KEEPING);
+        many.resize(WORTH_KEEPING, 7);
+        let place = many.as_ptr();
+        assert_eq!(many.fitted().as_ptr(), place);
     }
 
     #[test]

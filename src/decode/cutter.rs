@@ -144,7 +144,7 @@ impl Cutter {
             first_record: self.next_record,
             first_line: self.next_line,
             offset: self.offset,
-            bytes,
+            bytes: bytes.fitted(),
             frames,
         };
         self.next_record += block.frames.len() as u64;

@@ -36,14 +36,26 @@ impl Budget {
 
     /// Waits until `bytes` are free; more than there are in all count as all.
     async fn reserve(&self, bytes: usize) -> OwnedSemaphorePermit {
-        let kib = (bytes >> 10).saturating_add(1).min(self.kib as usize) as u32;
+        let kib = kib(bytes).min(self.kib as usize) as u32;
         self.free.clone().acquire_many_owned(kib).await.expect("the budget is never closed")
     }
 }
 
-/// A block takes this much memory for each of its bytes: once as text, and at most about one and a half times as
-/// encoded rows (0.95 for staging, 0.5 for plays, on the real sample).
-const BYTES_IN_FLIGHT: f64 = 2.5;
+fn kib(bytes: usize) -> usize {
+    (bytes >> 10).saturating_add(1)
+}
+
+/// Gives back what is `reserved` beyond these `bytes`.
+fn shrink(reserved: &mut OwnedSemaphorePermit, bytes: usize) {
+    let beyond = reserved.num_permits().saturating_sub(kib(bytes));
+    drop(reserved.split(beyond));
+}
+
+/// How much memory a block of so many bytes takes: once as text, and at most about one and a half times as encoded rows
+/// (0.95 for staging, 0.5 for plays, on the real sample).
+fn in_flight(block_bytes: usize) -> usize {
+    block_bytes + block_bytes / 2 * 3
+}
 
 /// What comes of a body at once is no larger than this, or little.
 const READ_BYTES: u64 = 256 << 10;
@@ -216,10 +228,12 @@ impl Reading {
         reserved: Option<OwnedSemaphorePermit>,
         pieces: &mpsc::Sender<Reserved>,
     ) {
-        let reserved = match reserved {
+        let mut reserved = match reserved {
             Some(reserved) => reserved,
             None => self.reserve(object).await,
         };
+        // How little is in a small archive is known only now.
+        shrink(&mut reserved, in_flight(block.bytes.capacity()));
         let piece = Piece { object: object.clone(), block, last };
         // Nobody takes pieces any more when the load has failed; the error is on its way.
         let _ = pieces.send(Reserved { piece, reserved }).await;
@@ -229,7 +243,7 @@ impl Reading {
     async fn reserve(&self, object: &Object) -> OwnedSemaphorePermit {
         let block = self.limits.block_of(object.compression, object.size);
         let read = object.size.min(READ_BYTES) as usize;
-        self.budget.reserve((block as f64 * BYTES_IN_FLIGHT) as usize + read).await
+        self.budget.reserve(in_flight(block) + read).await
     }
 }
 
@@ -297,6 +311,12 @@ pub(super) fn batches(pieces: mpsc::Receiver<Reserved>) -> impl Stream<Item = Ba
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use flate2::write::GzEncoder;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::config::Config;
@@ -304,14 +324,26 @@ mod tests {
     use crate::source::{Globs, Listing, Reach, Source};
     use crate::target::Target;
 
-    /// Reads `directory` and gives each piece's object, number of records, and whether it is the last one.
-    async fn pieces(config: &Config) -> Vec<(String, usize, bool)> {
+    /// The settings of reading what is in `folder`.
+    fn config(folder: &Path) -> Config {
+        let folder = folder.to_str().unwrap();
+        let source = Source::new(folder.parse().unwrap(), folder.parse().unwrap());
+        Config::new(source, Target::Embedded("unused".into()))
+    }
+
+    async fn opened(config: &Config) -> (Store, Vec<Arc<Object>>) {
         let Source { songs, s3, .. } = &config.source;
         let store = Store::open(songs, s3, config.retry, Reach::ONE).await.unwrap();
         let globs = Globs::new(&[], &[]).unwrap();
         let listing = Listing::new(store.list().await.unwrap(), &globs);
         let (ledger, no_logs) = (Ledger::default(), Listing::default());
-        let objects = Plan::new(config, &ledger, &no_logs, &listing, |_, _| true).unwrap().songs;
+        let plan = Plan::new(config, &ledger, &no_logs, &listing, |_, _| true).unwrap();
+        (store, plan.songs)
+    }
+
+    /// Each piece's object, number of records, and whether it is the last one.
+    async fn pieces(config: &Config) -> Vec<(String, usize, bool)> {
+        let (store, objects) = opened(config).await;
         let (sender, mut receiver) = mpsc::channel(100);
         let budget = Budget::new(1 << 20);
         let run = Reading::new(config, store, &budget).run(&objects, sender);
@@ -341,9 +373,7 @@ mod tests {
         ] {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        let folder = folder.path().to_str().unwrap();
-        let source = Source::new(folder.parse().unwrap(), folder.parse().unwrap());
-        let mut config = Config::new(source, Target::Embedded("unused".into()));
+        let mut config = config(folder.path());
         for block_bytes in [1, 7, 64, 1 << 20] {
             (config.block_bytes, config.fetches) = (block_bytes, 1);
             let pieces = pieces(&config).await;
@@ -357,5 +387,23 @@ mod tests {
                 assert_eq!(of.iter().map(|piece| piece.1).sum::<usize>(), records, "{name}");
             }
         }
+    }
+    #[tokio::test]
+    async fn a_small_archive_takes_as_much_memory_as_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut packed = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(b"{\"n\":1}\n").unwrap();
+        let packed = packed.finish().unwrap();
+        for number in 0..500 {
+            fs::write(folder.path().join(format!("{number}.json.gz")), &packed).unwrap();
+        }
+        let config = config(folder.path());
+        let (store, objects) = opened(&config).await;
+        // There is room for one whole block, and all wait at once.
+        let budget = Budget::new(3 << 20);
+        let (sender, _waiting) = mpsc::channel(objects.len());
+        let run = Reading::new(&config, store, &budget).run(&objects, sender);
+        let was_read = timeout(Duration::from_secs(60), run).await.expect("there is room for all");
+        assert_eq!(was_read.unwrap().objects, 500);
     }
 }
