@@ -12,7 +12,9 @@ use crate::target::{Database, Target, failed};
 /// The target can't be reached.
 pub async fn server_settings(target: &Target) -> Result<BTreeMap<String, String>> {
     let what = |cause| failed(format!("can't ask {target} for its settings"), cause);
-    let client = Database::open(target).await?.connect().await?;
+    // An embedded database is there as long as it is open.
+    let database = Database::open(target).await?;
+    let client = database.connect().await?;
     let rows = client.query(include_str!("../sql/server_settings.sql"), &[]).await.map_err(what)?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

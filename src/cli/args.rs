@@ -59,8 +59,15 @@ of its own and never touches other tables; without a target, in an embedded Post
 docs/benchmarks.md says what the figures mean and how to get some that hold.";
 
 const BENCH_TARGET: &str = "\
-A PostgreSQL server (URL or keywords), or a directory for the embedded one [default: the server that PGHOST, PGHOSTADDR \
-or PGDATABASE name, or else an embedded one that is gone afterwards]";
+A PostgreSQL server (URL or keywords), or a directory for the embedded one [default: one that is gone afterwards]";
+
+const BENCH_TARGET_LONG: &str = "\
+A PostgreSQL server (URL or keywords), or a directory for the embedded one
+
+postgres://user@host/db, 'host=… dbname=…', or the path of a directory that the embedded PostgreSQL keeps its data in, \
+as ./sparkload.db or embedded:PATH. What a URL leaves open comes from libpq's variables (PGHOST, PGUSER, …) and password \
+file. Without a target: the server that PGHOST, PGHOSTADDR or PGDATABASE name, or else an embedded PostgreSQL in a \
+temporary folder.";
 
 const CLUSTER_EXAMPLES: &str = "\
 Makes, shows and removes a Redshift cluster to load into
@@ -117,7 +124,7 @@ pub enum Command {
     /// Measure each stage of a load alone, and the whole
     // Its measurements are processes with the same arguments and a few more, of which the last ones count.
     #[command(long_about = BENCH_EXAMPLES, after_long_help = LAYERS, args_override_self = true)]
-    #[command(mut_arg("target", |target| target.help(BENCH_TARGET).long_help(BENCH_TARGET)))]
+    #[command(mut_arg("target", |target| target.help(BENCH_TARGET).long_help(BENCH_TARGET_LONG)))]
     Bench(Box<Bench>),
     /// Make, show and remove a Redshift cluster to load into
     #[command(long_about = CLUSTER_EXAMPLES, after_long_help = LAYERS)]

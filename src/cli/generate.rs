@@ -47,7 +47,7 @@ impl Display {
         let sparkload::Generate { songs, events, progress, into, .. } = settings;
         let view = View::new(front, &format!("generating into {into}"), || {
             let bar = style("{spinner:.green} {prefix} {wide_bar:.green/dim} {msg}");
-            bars.add(ProgressBar::new(songs + events).with_style(bar))
+            bars.add(ProgressBar::new(0).with_style(bar))
         });
         let (progress, songs, events) = (progress.clone(), *songs, *events);
         Self { progress, songs, events, started: Instant::now(), view }
@@ -67,10 +67,18 @@ impl Shown for Display {
     fn draw(&mut self) {
         let View::Live(bar) = &self.view else { return };
         let (kind, done, all) = self.now();
-        let left = about(bar.eta().as_secs_f64());
+        if bar.length() != Some(all) {
+            // Songs take another time than events.
+            bar.reset();
+            bar.set_length(all);
+        }
+        bar.set_position(done);
+        let left = match bar.eta().as_secs_f64() {
+            0.0 => String::new(),
+            left => format!("  {} left", about(left)),
+        };
         bar.set_prefix(format!("writing {kind}s"));
-        bar.set_message(format!("{:>2} %  {left} left", 100 * done / all.max(1)));
-        bar.set_position(self.progress.songs.get() + self.progress.events.get());
+        bar.set_message(format!("{:>2} %{left}", done.saturating_mul(100) / all.max(1)));
         bar.tick();
     }
 

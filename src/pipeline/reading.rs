@@ -51,10 +51,10 @@ fn shrink(reserved: &mut OwnedSemaphorePermit, bytes: usize) {
     drop(reserved.split(beyond));
 }
 
-/// How much memory a block of so many bytes takes: once as text, and at most about one and a half times as encoded rows
-/// (0.95 for staging, 0.5 for plays, on the real sample).
-fn in_flight(block_bytes: usize) -> usize {
-    block_bytes + block_bytes / 2 * 3
+/// How much memory the encoded rows of so many bytes take at most (on the real sample 0.95 times as much for staging, 0.5
+/// for plays).
+fn rows_of(bytes: usize) -> usize {
+    bytes / 2 * 3
 }
 
 /// What comes of a body at once is no larger than this, or little.
@@ -233,7 +233,7 @@ impl Reading {
             None => self.reserve(object).await,
         };
         // How little is in a small archive is known only now.
-        shrink(&mut reserved, in_flight(block.bytes.capacity()));
+        shrink(&mut reserved, block.bytes.capacity() + rows_of(block.bytes.len()));
         let piece = Piece { object: object.clone(), block, last };
         // Nobody takes pieces any more when the load has failed; the error is on its way.
         let _ = pieces.send(Reserved { piece, reserved }).await;
@@ -243,7 +243,7 @@ impl Reading {
     async fn reserve(&self, object: &Object) -> OwnedSemaphorePermit {
         let block = self.limits.block_of(object.compression, object.size);
         let read = object.size.min(READ_BYTES) as usize;
-        self.budget.reserve(in_flight(block) + read).await
+        self.budget.reserve(block + rows_of(block) + read).await
     }
 }
 
@@ -388,6 +388,7 @@ mod tests {
             }
         }
     }
+
     #[tokio::test]
     async fn a_small_archive_takes_as_much_memory_as_it_holds() {
         let folder = tempfile::tempdir().unwrap();

@@ -19,13 +19,7 @@ const MARK: &str = "sparkload: scratch of a benchmark, dropped by the next one";
 /// A schema of this name is there that was made for something else, or another measurement is at work in it.
 pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
-    let database = Database::open(target).await?;
-    if database.dialect(Retry::default()).await? == Dialect::Redshift {
-        return Err(Error::config(
-            "stages can't be measured with Redshift: it takes no rows by COPY FROM STDIN",
-        )
-        .with_help("name a PostgreSQL server, or none for the embedded one"));
-    }
+    let database = open(target).await?;
     let client = database.connect().await?;
     drop_scratch(&client, schema).await?;
     let name = quoted(schema);
@@ -41,10 +35,21 @@ pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
 /// Those of [`renew`].
 pub(crate) async fn remove(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
-    let database = Database::open(target).await?;
+    let database = open(target).await?;
     let client = database.connect().await?;
     drop_scratch(&client, schema).await?;
     client.batch_execute(UNLOCK).await.map_err(what)
+}
+
+async fn open(target: &Target) -> Result<Database> {
+    let database = Database::open(target).await?;
+    if database.dialect(Retry::default()).await? == Dialect::Redshift {
+        return Err(Error::config(
+            "stages can't be measured with Redshift: it takes no rows by COPY FROM STDIN",
+        )
+        .with_help("name a PostgreSQL server, or none for the embedded one"));
+    }
+    Ok(database)
 }
 
 /// The server would give the locks back by itself, but only when it has noticed that we are gone.

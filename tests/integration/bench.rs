@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::cli::{Printed, run, sparkload};
 use crate::support::postgres::{self, Database};
+use crate::warehouse::Warehouse;
 
 const CLEAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sparkify");
 const DIRTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/dirty");
@@ -203,7 +204,10 @@ fn what_can_not_be_measured_is_told_at_once_and_an_old_chart_stays() {
         assert_eq!(out, "");
         assert!(err.contains(said) && err.matches("error: ").count() == 1, "{err}");
     }
-    run(here, &[&server[..], &["--source", "nowhere", "--runs", "1"]].concat(), 1);
+    for chart in ["old.svg", "new.svg"] {
+        let args = ["--source", "nowhere", "--runs", "1", "--svg", chart];
+        run(here, &[&server[..], &args].concat(), 1);
+    }
     assert_eq!(fs::read_to_string(here.join("old.svg")).unwrap(), "an old one");
     assert_eq!(fs::read_dir(here).unwrap().count(), 1, "nothing else is made");
 }
@@ -270,6 +274,32 @@ fn without_a_target_a_database_is_made_and_gone_afterwards() {
         .filter(|name| name.to_string_lossy().contains("bench"))
         .collect();
     assert_eq!(ours, [""; 0]);
+}
+
+#[test]
+fn all_is_measured_without_a_target_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let args = ["bench", "--source", CLEAN, "--runs", "1", "--no-staging", "--output", "json"];
+    let report: Value =
+        serde_json::from_str(&run(directory.path(), &args, 0).out).expect("a report");
+    assert_eq!(stage(&report, "load")["rows"], 226);
+    assert_eq!(report["settings"]["connections"], 1);
+    assert!(report["server"]["server_version"].is_string(), "{report}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn redshift_is_refused() {
+    let warehouse = Warehouse::start();
+    let directory = tempfile::tempdir().unwrap();
+    let url = warehouse.redshift.url();
+    let args = ["bench", "--source", CLEAN, "--target", &url, "--svg", "new.svg"];
+    for more in [&["--runs", "1"][..], &["--only", "copy"]] {
+        let Printed { out, err } = run(directory.path(), &[&args[..], more].concat(), 2);
+        assert_eq!(out, "");
+        assert!(err.contains("stages can't be measured with Redshift"), "{err}");
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[cfg(unix)]

@@ -54,9 +54,13 @@ pub async fn run(
         _ = &mut stop => return Err(Failure::Stopped),
     };
     if let Some(path) = &job.svg {
-        // What can't be written is told before much is done; what is there stays until then.
+        // What can't be written is told before much is done; what is there stays until the end.
+        let is_new = !path.exists();
         let writable = File::options().write(true).create(true).truncate(false).open(path);
         writable.map_err(|error| unwritable(path, &error))?;
+        if is_new {
+            fs::remove_file(path).map_err(|error| unwritable(path, &error))?;
+        }
     }
     let measured = match rounds(&job, &program, front, &bars, &mut stop).await {
         Ok(measured) => measured,

@@ -66,7 +66,6 @@ impl Program {
                 return Err(Failure::Stopped);
             }
         };
-        // In the words and the format that were asked for.
         let _ = bars.suspend(|| io::stderr().write_all(&output.stderr));
         if !output.status.success() {
             return Err(Failure::Measurement(subject, output.status));
