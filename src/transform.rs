@@ -119,8 +119,7 @@ impl Logs {
             let mut taken = event.is_play();
             if let Some(songs) = &self.songs {
                 listening.users.see(&event, place);
-                let play = songplay(&event, place, songs)
-                    .filter(|play| play.song_id.is_some() || !self.matched_only);
+                let play = songplay(&event, place, songs, self.matched_only);
                 taken = play.is_some();
                 if let Some(play) = play {
                     listening.moments.insert(play.start_time);

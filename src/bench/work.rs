@@ -57,10 +57,7 @@ pub(super) fn transform(sample: &Sample, config: &Config) -> Result<u64> {
         let text = reader.text(record)?;
         let event = reader.read(&text, arena)?;
         listening.users.see(&event, place);
-        let play = songplay(&event, place, &songs);
-        if let Some(play) =
-            black_box(play.filter(|play| play.song_id.is_some() || !config.matched_only))
-        {
+        if let Some(play) = black_box(songplay(&event, place, &songs, config.matched_only)) {
             listening.moments.insert(play.start_time);
         }
         Ok(())

@@ -20,6 +20,12 @@ const DRAW: Duration = Duration::from_millis(100);
 /// Seldom enough for a log.
 const SAY: Duration = Duration::from_secs(5);
 
+/// Whether progress can be drawn, and is wanted.
+pub fn is_live(Front { quiet, verbose: _, log_format }: Front) -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !quiet && log_format == LogFormat::Text && io::stderr().is_terminal() && !dumb
+}
+
 /// How progress is shown, as it suits where stderr goes.
 pub enum View<L> {
     None,
@@ -30,16 +36,14 @@ pub enum View<L> {
 impl<L> View<L> {
     /// A `live` one on a terminal; elsewhere the first line is said at once.
     pub fn new(front: Front, begin: &str, live: impl FnOnce() -> L) -> Self {
-        let Front { quiet, verbose: _, log_format } = front;
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        match (quiet, log_format == LogFormat::Text && io::stderr().is_terminal() && !dumb) {
-            (true, _) => Self::None,
-            (false, true) => Self::Live(live()),
-            (false, false) => {
-                tracing::info!("{begin}");
-                Self::Lines(log_format)
-            }
+        if is_live(front) {
+            return Self::Live(live());
         }
+        if front.quiet {
+            return Self::None;
+        }
+        tracing::info!("{begin}");
+        Self::Lines(front.log_format)
     }
 }
 

@@ -47,17 +47,22 @@ impl Place {
     }
 }
 
-/// The play that `event` tells of, with its song where the catalog has it; `None` for other events.
+/// The play that `event` tells of, with its song where the catalog has it; `None` for other events, and for plays of other
+/// songs where only matched ones are wanted.
 pub(crate) fn songplay<'a>(
     event: &Event<'a>,
     place: Place,
     songs: &'a MatchIndex,
+    matched_only: bool,
 ) -> Option<Songplay<'a>> {
     let (Some(user_id), Some(start_time)) = (event.user_id, event.ts) else { return None };
     if !event.is_play() {
         return None;
     }
     let song = songs.find(event);
+    if matched_only && song.is_none() {
+        return None;
+    }
     Some(Songplay {
         songplay_id: place.songplay_id(),
         start_time,

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 use serde_json::Value;
 
-use crate::cli::{Printed, run, sparkload};
+use crate::cli::{Printed, run, signal, sparkload};
 use crate::support::postgres::{self, Database};
 use crate::warehouse::Warehouse;
 
@@ -316,8 +316,7 @@ fn an_interrupted_bench_ends_and_what_it_may_leave_is_dropped_by_the_next_one() 
         assert!(start.elapsed() < Duration::from_secs(60), "nothing is written");
         sleep(Duration::from_millis(2));
     }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.unwrap().success());
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let err = String::from_utf8(output.stderr).unwrap();

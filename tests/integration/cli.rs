@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
@@ -42,6 +42,13 @@ pub fn printed(command: &mut Command, code: i32) -> Printed {
     let assert = command.assert().code(code);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     Printed { out: text(&assert.get_output().stdout), err: text(&assert.get_output().stderr) }
+}
+
+/// Sends a signal, as `-INT`, to a program that runs.
+#[cfg(unix)]
+pub fn signal(child: &Child, signal: &str) {
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(kill.unwrap().success());
 }
 
 fn directory() -> TempDir {
@@ -408,8 +415,7 @@ fn an_interrupted_load_says_that_nothing_was_published_and_exits_with_130() {
         let mut command = sparkload(directory.path(), &["load", "--source", CLEAN]);
         let child = command.args(["--target", &target]).stderr(Stdio::piped()).spawn().unwrap();
         silent.accept().unwrap();
-        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(kill.unwrap().success());
+        self::signal(&child, signal);
         let start = Instant::now();
         let output = child.wait_with_output().unwrap();
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
+use crate::cli::signal;
 use crate::support::postgres::{self, Database, Postgres, Stop};
 use crate::support::proxy::{At, Cut, How, Proxy};
 use crate::versions::{QUICK, Versions, left_behind, told, write};
@@ -477,11 +478,6 @@ fn program(source: &Path, database: &Database) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-fn signal(child: &Child, signal: &str) {
-    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
-    assert!(kill.unwrap().success());
 }
 
 /// Stands for the exit code of a program that did not listen to signals yet.

@@ -13,6 +13,7 @@ use sparkload::{
 };
 use tempfile::TempDir;
 
+use crate::cli::{signal, sparkload};
 use crate::support::s3::{Fault, Operation, S3, When};
 
 /// Runs the program in `directory`, which has no settings, and expects an exit code; its stdout and stderr.
@@ -128,10 +129,8 @@ fn a_file_is_no_place_for_data() {
 #[test]
 fn what_is_interrupted_leaves_whole_objects() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
-    command.current_dir(directory.path()).env_clear().stderr(Stdio::piped());
     let args = ["generate", "--into", "data", "--songs", "2000000", "--events", "0"];
-    let child = command.args(args).spawn().unwrap();
+    let child = sparkload(directory.path(), &args).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
     // What is seen is whole at every moment.
     let mut seen = 0;
@@ -139,8 +138,7 @@ fn what_is_interrupted_leaves_whole_objects() {
         assert!(start.elapsed() < Duration::from_secs(60), "{seen} songs are written");
         seen = songs(directory.path());
     }
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.unwrap().success());
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let err = String::from_utf8(output.stderr).unwrap();

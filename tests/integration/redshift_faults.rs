@@ -1,13 +1,13 @@
 //! A bad line, sessions that are ended, a cluster that restarts, interruptions: Redshift's tables are those of before or
 //! those of after.
 
-use std::process::Command;
 use std::time::Duration;
 
 use sparkload::{Config, Retry};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
+use crate::cli::signal;
 use crate::place::Place;
 use crate::sequences::quiet;
 use crate::support::postgres::{Postgres, Stop};
@@ -176,9 +176,7 @@ async fn an_interrupted_program_leaves_nothing_behind() {
         while redshift.pending_faults() > 0 {
             sleep(Duration::from_millis(5)).await;
         }
-        let signal = ["-INT", "-TERM"][number % 2];
-        let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+        signal(&child, ["-INT", "-TERM"][number % 2]);
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(130), "{during}: {said}");

@@ -6,7 +6,7 @@ mod report;
 mod table;
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use self::process::Program;
 use self::report::Report;
 use super::args::Output;
+use super::display::is_live;
 use super::failure::Failure;
 use super::output;
 use super::settings::{Bench, Front};
@@ -144,9 +145,9 @@ async fn rounds(
     let total = u64::from(job.runs) * steps.len() as u64;
     let style = ProgressStyle::with_template("{spinner} {pos} of {len} measurements: {msg}")
         .expect("the template is good");
-    let bar = match front.quiet || !io::stderr().is_terminal() {
-        true => ProgressBar::hidden(),
-        false => bars.add(ProgressBar::new(total).with_style(style)),
+    let bar = match is_live(front) {
+        true => bars.add(ProgressBar::new(total).with_style(style)),
+        false => ProgressBar::hidden(),
     };
     for run in 1..=job.runs {
         if bar.is_hidden() {

@@ -138,11 +138,10 @@ pub fn megabytes(rate: f64) -> String {
 /// What the stage is about, a second.
 pub fn rate(Summary { stage, per_second, .. }: &Summary) -> String {
     let PerSecond { objects, bytes: _, records, rows, .. } = *per_second;
-    let (records, rows) = ((records, "records"), (rows, "rows"));
-    let units = match stage {
-        Subject::Encode => [rows, records, (objects, "objects")],
-        _ => [records, rows, (objects, "objects")],
-    };
+    let mut units = [(records, "records"), (rows, "rows"), (objects, "objects")];
+    if *stage == Subject::Encode {
+        units.swap(0, 1);
+    }
     let known = units.into_iter().find_map(|(rate, unit)| Some((rate?, unit)));
     known
         .map_or_else(String::new, |(rate, unit)| format!("{} {unit}/s", count(rate.round() as u64)))
