@@ -175,6 +175,10 @@ pub struct Data {
     /// Where loads may put files, for the role to read and write there: s3://bucket/prefix
     #[arg(long, value_name = "PLACE")]
     pub stage: Option<String>,
+
+    /// The KMS key that encrypts the files there, for the role to decrypt them: its ARN, its id, or alias/NAME
+    #[arg(long, value_name = "KEY")]
+    pub stage_kms_key: Option<String>,
 }
 
 /// How the account is reached.

@@ -41,8 +41,9 @@ pub struct Created {
 ///
 /// # Errors
 ///
-/// Something of the same name is there that sparkload has not made for this cluster, and then nothing is changed; AWS
-/// can't be reached or refuses; or the cluster can't be used in time.
+/// Something of the same name is there that sparkload has not made for this cluster, or Redshift makes no such cluster
+/// (see [`Cluster::check`]), and then nothing is changed; AWS can't be reached or refuses; or the cluster can't be used in
+/// time.
 pub async fn create(cluster: &Cluster, opening: &Opening) -> Result<Created> {
     let Opening { login, allow, wait } = opening;
     cluster.check_name()?;
@@ -52,6 +53,7 @@ pub async fn create(cluster: &Cluster, opening: &Opening) -> Result<Created> {
     let account = Account::reach(&cluster.aws).await?;
     let there = status::look(&account, cluster).await?;
     there.expect_ours(cluster)?;
+    cluster.check(there.cluster.as_ref())?;
     if let Some(found) = &there.cluster {
         if found.condition == Condition::Leaving {
             return Err(Error::target(format!("the {} is being deleted", cluster.called()))

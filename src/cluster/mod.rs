@@ -62,6 +62,8 @@ pub struct Cluster {
     pub reads: Vec<Location>,
     /// What the role may read and write.
     pub stage: Option<Location>,
+    /// The KMS key that encrypts the files of the stage, if one is named: its ARN, its id, or `alias/NAME`.
+    pub stage_kms_key: Option<String>,
     /// How the account is reached.
     pub aws: S3Options,
 }
@@ -158,6 +160,45 @@ impl Cluster {
     /// The name of the security group that is made for it.
     pub fn security_group(&self) -> String {
         format!("{}-redshift", self.name)
+    }
+
+    /// Checks that Redshift would make this cluster, unless it is `there` already. Nothing is asked of AWS.
+    ///
+    /// # Errors
+    ///
+    /// Its name, its node type or its port is none that Redshift takes for a new one.
+    pub fn check(&self, there: Option<&Warehouse>) -> Result<()> {
+        self.check_name()?;
+        match there {
+            Some(_) => Ok(()),
+            None => self.check_node_type().and_then(|()| self.check_port()),
+        }
+    }
+
+    /// Nodes of the older types can't be created any more:
+    /// <https://docs.aws.amazon.com/redshift/latest/mgmt/working-with-clusters.html>.
+    fn check_node_type(&self) -> Result<()> {
+        let Size::Nodes { node_type, .. } = &self.size else { return Ok(()) };
+        let family = node_type.to_lowercase();
+        if !family.starts_with("dc") && !family.starts_with("ds") {
+            return Ok(());
+        }
+        Err(Error::config(format!("Redshift makes no clusters of {node_type} any more")).with_help(
+            "take --node-type ra3.large (DWH_NODE_TYPE in dwh.cfg) or --serverless; their prices differ from those of \
+             dc and ds nodes, so look at https://aws.amazon.com/redshift/pricing/ first",
+        ))
+    }
+
+    /// The ports of clusters of RA3 nodes, and of workgroups:
+    /// <https://docs.aws.amazon.com/redshift/latest/APIReference/API_CreateCluster.html>,
+    /// <https://docs.aws.amazon.com/redshift-serverless/latest/APIReference/API_CreateWorkgroup.html>.
+    fn check_port(&self) -> Result<()> {
+        match self.port {
+            5431..=5455 | 8191..=8215 => Ok(()),
+            port => Err(Error::config(format!("a cluster can't listen at port {port}")).with_help(
+                "take one from 5431 to 5455 or from 8191 to 8215: --port (DWH_PORT or DB_PORT in dwh.cfg)",
+            )),
+        }
     }
 
     /// Checks the name by Redshift's rules, before parts are made that would be of no use:

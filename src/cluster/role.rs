@@ -83,8 +83,7 @@ pub(super) async fn make(
         }
     };
     let there = found.and_then(|role| role.permissions.as_ref());
-    // arn:PARTITION:iam::ACCOUNT:role/NAME
-    let wanted = policy::permissions(cluster, arn.split(':').nth(1).unwrap_or("aws"));
+    let wanted = policy::permissions(cluster, policy::Account::of(&arn));
     match &wanted {
         Some(permissions) if there != Some(permissions) => {
             let request = account.iam.put_role_policy().role_name(name).policy_name(POLICY);

@@ -156,13 +156,21 @@ DWH_DB_USER=dwhuser\r
 DWH_DB_PASSWORD=Passw0rd%%1\r
 DWH_PORT=5439";
     program.write("dwh.cfg", cfg);
+    // Every old file wants nodes that are not made any more; nothing is made for them.
+    let err = program.run(&format!("create {ALLOW}"), 2).err;
+    assert!(err.contains("Redshift makes no clusters of dc2.large any more"), "{err}");
+    assert!(err.contains("ra3.large") && err.contains("prices"), "{err}");
+    assert_eq!(program.changes(), [""; 0]);
+    assert!(!program.path("dwhcluster.pgpass").exists());
+    let cfg = &cfg.replace("dc2.large", "ra3.xlplus");
+    program.write("dwh.cfg", cfg);
     let Printed { out, err } = program.run(&format!("create {ALLOW} --verbose"), 0);
     assert!(!format!("{out}{err}").contains("Passw0rd"), "{out}{err}");
     let calls = program.moto.calls();
     let made = &calls.iter().find(|call| call.action == "CreateCluster").unwrap().body;
     for (name, value) in [
         ("ClusterIdentifier", "dwhcluster"),
-        ("NodeType", "dc2.large"),
+        ("NodeType", "ra3.xlplus"),
         ("NumberOfNodes", "4"),
         ("MasterUserPassword", "Passw0rd%1"),
     ] {
@@ -179,6 +187,32 @@ DWH_PORT=5439";
     program.run(&format!("create {ALLOW}"), 0);
     assert_eq!(program.changes(), [""; 0]);
     assert_eq!(program.read("dwh.cfg"), expected);
+}
+
+#[test]
+fn what_redshift_makes_no_more_is_refused_before_anything_is_made() {
+    let program = Program::new();
+    for (options, reason) in [
+        ("--node-type dc2.8xlarge", "no clusters of dc2.8xlarge"),
+        ("--node-type DS2.xlarge", "no clusters of DS2.xlarge"),
+        ("--port 5430", "can't listen at port 5430"),
+        ("--port 8190", "can't listen at port 8190"),
+        ("--serverless --port 5456", "can't listen at port 5456"),
+        ("--stage-kms-key alias/k", "--stage-kms-key is given, and no stage"),
+    ] {
+        let err = program.run(&format!("create {ALLOW} {options}"), 2).err;
+        assert!(err.contains(reason), "{options}: {err}");
+        assert_eq!(program.changes(), [""; 0], "{options}");
+        assert!(!program.path("sparkload.pgpass").exists(), "{options}");
+    }
+    // One that is there keeps what it has.
+    let line = format!("create {ALLOW} --port 8215 --stage s3://stage/tmp --stage-kms-key alias/k");
+    let out = program.run(&line, 0).out;
+    assert!(out.contains("needs kms:GenerateDataKey and kms:Decrypt on alias/k"), "{out}");
+    let statements = program.status("")["role"]["permissions"]["Statement"].clone();
+    assert_eq!(statements.as_array().unwrap().last().unwrap()["Action"], json!(["kms:Decrypt"]));
+    let err = program.run(&format!("create {ALLOW} --port 9000 --node-type dc2.large"), 0).err;
+    assert!(err.contains("its port is 8215, not 9000"), "{err}");
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub async fn run(job: Create) -> Result<ExitCode, Failure> {
     let cluster = job.wanted(there.cluster.as_ref());
     let Create { password, allow, wait, settings_file, output, .. } = job;
     there.expect_ours(&cluster)?;
+    cluster.check(there.cluster.as_ref())?;
     let allow = match allow {
         Allow::Cidr(cidr) => cidr,
         Allow::ThisMachine(url) => {
@@ -187,6 +188,12 @@ fn tell(
                 cluster.user
             )?;
         }
+    }
+    if let (Some(stage), Some(key)) = (&cluster.stage, &cluster.stage_kms_key) {
+        writeln!(
+            out,
+            "Who loads through {stage} needs kms:GenerateDataKey and kms:Decrypt on {key}."
+        )?;
     }
     match taken_down {
         Some((path, true)) => {

@@ -152,6 +152,7 @@ mod tests {
             role: "dwh".to_owned(),
             reads: Vec::new(),
             stage: None,
+            stage_kms_key: None,
             aws: S3Options::default(),
         };
         let folder = tempfile::tempdir().unwrap();

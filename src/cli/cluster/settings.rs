@@ -109,8 +109,13 @@ impl Create {
         let args::Create { which, shape, access, data, aws, no_wait, output } = create;
         let args::Access { allow_cidr, address_url, password_file, password, secrets_manager } =
             access;
+        let stage_kms_key = data.stage_kms_key.clone();
         let (reads, stage) = places(data)?;
-        let cluster = Cluster { reads, stage, ..named(which, aws)? };
+        if stage_kms_key.is_some() && stage.is_none() {
+            return Err(Error::config("--stage-kms-key is given, and no stage")
+                .with_help("name a place for staged files with --stage s3://bucket[/prefix]"));
+        }
+        let cluster = Cluster { reads, stage, stage_kms_key, ..named(which, aws)? };
         let password = match secrets_manager {
             true => Password::SecretsManager,
             false => Password::File {
@@ -186,13 +191,14 @@ fn named(which: args::Which, aws: args::Aws) -> Result<Cluster> {
         port: 5439,
         reads: Vec::new(),
         stage: None,
+        stage_kms_key: None,
         aws: self::aws(aws)?,
     })
 }
 
 /// What the role may read, and what it may write.
 fn places(data: args::Data) -> Result<(Vec<Location>, Option<Location>)> {
-    let args::Data { source, songs, logs, stage } = data;
+    let args::Data { source, songs, logs, stage, stage_kms_key: _ } = data;
     let base: Option<Location> = source.map(|base| base.parse()).transpose()?;
     let mut reads = Vec::new();
     for (place, name) in [(songs, "song_data"), (logs, "log_data")] {

@@ -44,8 +44,8 @@ impl Purpose {
             Self::Destination => "these credentials need s3:ListBucket and s3:PutObject here",
             Self::Stage => {
                 "these credentials need s3:PutObject, s3:GetObject, s3:DeleteObject and s3:AbortMultipartUpload on the \
-                 stage, s3:ListBucket and s3:ListBucketMultipartUploads on its bucket, and with --stage-kms-key \
-                 kms:GenerateDataKey and kms:Decrypt"
+                 stage, s3:ListBucket and s3:ListBucketMultipartUploads on its bucket, and where a key of KMS encrypts \
+                 the files kms:GenerateDataKey and kms:Decrypt"
             }
         }
     }
