@@ -204,13 +204,19 @@ pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
 /// What PostgreSQL says of transactions that got into each other's way.
 const CONFLICT: &str = "40001";
 
-/// Whether Redshift says the same, which has no SQLSTATE for it.
+/// Whether Redshift says the same, which has no SQLSTATE for it, or either of them that two transactions made the same
+/// thing at once: `IF NOT EXISTS` does not keep the catalog's keys from being violated.
 fn is_conflict(reply: &DbError) -> bool {
-    reply.message().trim().starts_with("1023")
+    let message = reply.message();
+    message.trim().starts_with("1023")
+        || message.contains("conflict with concurrent transaction")
+        || message.contains("concurrent transaction conflict")
+        || message.contains("could not open relation with OID")
+        || message.contains("unique constraint \"pg_")
         || reply.detail().is_some_and(|detail| detail.contains("Serializable isolation violation"))
 }
 
-/// Whether transactions of Redshift's got into each other's way, or S3 was too busy for its COPY.
+/// Whether transactions got into each other's way, or S3 was too busy for a COPY of Redshift's.
 fn is_passing_for_redshift(cause: &tokio_postgres::Error) -> bool {
     cause.as_db_error().is_some_and(|reply| {
         let both = [reply.message(), reply.detail().unwrap_or_default()];

@@ -323,6 +323,7 @@ async fn whatever_breaks_the_tables_are_those_before_or_those_after() {
     // What passes is tried again, and nothing stands there twice.
     let closed = |text: &str| Fault::ClosedBefore(text.to_owned());
     let unnoticed = |text: &str| Fault::ClosedUnnoticed(text.to_owned(), Duration::from_secs(600));
+    let refused = |text: &str, code, message| Fault::RefusedAt(text.to_owned(), code, message);
     for (number, faults) in [
         vec![Fault::ConflictAtCommit { times: 3 }],
         vec![Fault::CommitAnswerLost],
@@ -333,6 +334,8 @@ async fn whatever_breaks_the_tables_are_those_before_or_those_after() {
         vec![unnoticed("LOCK TABLE"), unnoticed("COPY")],
         vec![unnoticed("COMMIT"), closed("LOCK TABLE")],
         vec![Fault::ConflictAt("INSERT INTO load_runs".to_owned()), Fault::CommitAnswerLost],
+        vec![refused("COMMIT", "XX000", CONFLICT), refused("LOCK TABLE", "XX000", CONFLICT)],
+        vec![refused("COPY", "XX000", "could not open relation with OID 108448")],
         vec![closed("SELECT object_id"), closed("stv_slices")],
         vec![Fault::CopyFails { table: Some("delta_events".to_owned()) }],
     ]
@@ -370,6 +373,59 @@ async fn whatever_breaks_the_tables_are_those_before_or_those_after() {
     similar_asserts::assert_eq!(tables(warehouse.database()).await, before);
     warehouse.hold_empty();
     sparkload::load(&config).await.unwrap();
+}
+
+/// What Redshift says of a conflict where it does not say 1023.
+const CONFLICT: &str = "could not complete because of conflict with concurrent transaction";
+
+/// `CREATE TABLE IF NOT EXISTS` by two sessions at once violates the catalog's own key.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_something_else_makes_at_once_are_made_again() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    const KEY: &str = "duplicate key violates unique constraint \"pg_class_relname_nsp_index\" \
+                       (possibly caused by concurrent transaction conflict)";
+    let refused = |text: &str, message| Fault::RefusedAt(text.to_owned(), "23505", message);
+    for text in ["load_lock", "CREATE TABLE IF NOT EXISTS songplays"] {
+        warehouse.redshift.fail_next(refused(text, KEY));
+    }
+    let target = warehouse.config(source.path()).target;
+    assert_eq!(sparkload::create(&target, "public", Existing::Keep).await.unwrap(), Table::ALL);
+    assert_eq!(warehouse.redshift.pending_faults(), 0);
+
+    let empty = Warehouse::start();
+    for text in ["load_lock", "CREATE TABLE IF NOT EXISTS songplays"] {
+        empty.redshift.fail_next(refused(text, KEY));
+    }
+    sparkload::load(&hasty(empty.config(source.path()))).await.unwrap();
+    assert_eq!(empty.redshift.pending_faults(), 0);
+    books::balance(empty.database()).await;
+}
+
+/// Its planner takes declared keys for unique.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_stand_there_twice_are_found_though_a_key_is_declared() {
+    let source = source();
+    let warehouse = Warehouse::start();
+    let config = warehouse.config(source.path());
+    sparkload::load(&config).await.unwrap();
+    let trusted = "SELECT count(DISTINCT user_id) FROM users";
+    let rows = sparkload::query(&config.target, "public", trusted).await.unwrap();
+    for (table, key) in [
+        ("songplays", "songplay_id"),
+        ("users", "user_id"),
+        ("songs", "song_id"),
+        ("artists", "artist_id"),
+        ("\"time\"", "start_time"),
+    ] {
+        warehouse.database().query(&format!("INSERT INTO {table} SELECT * FROM {table} LIMIT 1"));
+        let checks = sparkload::check(&config.target, "public").await.unwrap();
+        let name = format!("repeated or missing {key}");
+        let check = checks.iter().find(|check| check.check == name).unwrap();
+        assert_eq!((check.value.as_u64(), check.verdict), (Some(1), Verdict::Broken), "{table}");
+    }
+    let twice = sparkload::query(&config.target, "public", trusted).await.unwrap();
+    assert_ne!(rows.rows, twice.rows, "the stand-in counts what is distinct of a declared key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -304,13 +304,30 @@ async fn connect(database: &Database, schema: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made.
+/// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made. Where
+/// something else gets into its way it is done again, from the beginning.
 pub(super) async fn create(
     database: &Database,
     schema: &str,
     existing: Existing,
 ) -> Result<Vec<Table>> {
-    let schema = &folded(schema)?;
+    let schema = folded(schema)?;
+    let mut attempts = Retry::default().attempts();
+    loop {
+        match create_once(database, &schema, existing).await {
+            Err(error) if error.remedy() == Remedy::TryAgain => {
+                tracing::info!("{error}, trying again");
+                if !attempts.again().await {
+                    let cause = attempts.explain(error.causes());
+                    return Err(error.because(cause));
+                }
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn create_once(database: &Database, schema: &str, existing: Existing) -> Result<Vec<Table>> {
     let what = format!("can't create the tables in the schema {schema}");
     let client = database.connect().await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));

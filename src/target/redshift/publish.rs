@@ -34,6 +34,8 @@ pub(super) const TABLES: &str = include_str!("../../sql/redshift/tables.sql");
 
 /// Computes what is touched, and what becomes of it.
 const TOUCHED: &str = include_str!("../../sql/redshift/merge/touched.sql");
+/// Numbers the objects by their names, when the new ones are entered.
+const PLACES: &str = include_str!("../../sql/redshift/merge/places.sql");
 const FRESH: [(Table, &str); 5] = [
     (Table::Songs, include_str!("../../sql/redshift/merge/songs.sql")),
     (Table::Artists, include_str!("../../sql/redshift/merge/artists.sql")),
@@ -167,6 +169,7 @@ impl Publication<'_> {
         }
 
         failpoint!("records applied");
+        sql::run(client, "can't put the objects in order", PLACES).await?;
         for (table, statements) in FRESH {
             sql::run(client, &format!("can't compute {table}"), statements).await?;
         }

@@ -21,10 +21,10 @@ async fn who_has_not_the_password_is_turned_away() {
     let (redshift, _s3) = start();
     let url = redshift.url();
     let wrong = url.replace(PASSWORD_IN_URL, "wrong");
-    let expected = "28P01 password authentication failed for user \"sparkload\"";
+    let expected = "28000 password authentication failed for user \"sparkload\"";
     assert_eq!(turned_away(&wrong).await, expected);
     let other = url.replace("//sparkload", "//somebody");
-    assert!(turned_away(&other).await.starts_with("28P01"));
+    assert!(turned_away(&other).await.starts_with("28000"));
     let nowhere = url.replace(&format!("/{}?", redshift.database().name()), "/nowhere?");
     assert_eq!(turned_away(&nowhere).await, "3D000 database \"nowhere\" does not exist");
     let option = format!("{url}&options=-c%20lock_timeout%3D1");
@@ -40,7 +40,7 @@ async fn a_user_may_do_what_all_may_and_what_is_granted() {
     let (redshift, _s3, client) = with_tables().await;
     let name = format!("analyst_{}", redshift.database().name());
     let url = redshift.user(&name);
-    assert!(turned_away(&url.replace(&name, "nobody")).await.starts_with("28P01"));
+    assert!(turned_away(&url.replace(&name, "nobody")).await.starts_with("28000"));
     let (user, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     assert_eq!(connection.parameter("is_superuser"), Some("off"));
     tokio::spawn(connection);

@@ -75,6 +75,7 @@ const KNOWN: &[(&str, &str)] = &[
         "SELECT CAST('12' AS INTEGER) + 1, '1.5'::NUMERIC(5, 2), TRIM('  x '), position('n' IN 'one')",
         "13|1.50|x|2",
     ),
+    ("SELECT chr(65), chr(127) IS NULL, chr(128) IS NULL, chr(233) IS NULL", "A|f|t|t"),
     ("SELECT 'a\\\\b', 'it''s', len('a\\tb'), 'it\\'s'", "a\\b|it's|3|it's"),
     // Trailing blanks.
     ("SELECT 'a ' = 'a', 'a ' > 'a', 'a ' || chr(1) = 'a' || chr(1), len('a ')", "t|f|f|2"),

@@ -50,6 +50,11 @@ impl Check {
                 if list.duplicate_treatment.is_some() && !is_aggregate && name != "listagg" {
                     return Err(Refusal::syntax("DISTINCT"));
                 }
+                if let [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] = &list.args[..]
+                    && self.is_key(expr)
+                {
+                    list.duplicate_treatment = None;
+                }
                 for argument in &mut list.args {
                     match argument {
                         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => {

@@ -106,6 +106,9 @@ CREATE AGGREGATE redshift_stand_in.avg(float8)
     (sfunc = redshift_stand_in.avg_step, stype = float8[], finalfunc = redshift_stand_in.avg_float, initcond = '{0,0}');
 
 -- Redshift rounds a DOUBLE PRECISION to any number of places.
+-- Redshift's knows ASCII alone.
+CREATE FUNCTION redshift_stand_in.chr(int) RETURNS text IMMUTABLE LANGUAGE sql
+    AS 'SELECT CASE WHEN $1 < 128 THEN pg_catalog.chr($1) END';
 CREATE FUNCTION redshift_stand_in.round(numeric) RETURNS numeric IMMUTABLE LANGUAGE sql AS 'SELECT round($1)';
 CREATE FUNCTION redshift_stand_in.round(numeric, int) RETURNS numeric IMMUTABLE LANGUAGE sql AS 'SELECT round($1, $2)';
 CREATE FUNCTION redshift_stand_in.round(float8) RETURNS float8 IMMUTABLE LANGUAGE sql

@@ -87,7 +87,7 @@ fn from_query(table: &CreateTable, attributes: &Attributes) -> Vec<String> {
     for key in attributes.dist_keys.iter().chain(&attributes.sort_keys) {
         statements.push(format!("SELECT {} FROM {name} LIMIT 0", quoted(key)));
     }
-    statements.push(note(&name, attributes));
+    statements.push(note(&name, attributes, &[]));
     statements
 }
 
@@ -96,7 +96,7 @@ fn from_columns(
     attributes: &Attributes,
     check: &Check,
 ) -> Result<Vec<String>> {
-    let mut not_null = Vec::new();
+    let mut primary = Vec::new();
     let mut statements = Vec::new();
     let mut refer = |name: &sqlparser::ast::ObjectName| -> Result<()> {
         check.target(name)?;
@@ -119,7 +119,7 @@ fn from_columns(
                     let name = column.column.expr.to_string();
                     let name = name.trim_matches('"').to_owned();
                     known(&name)?;
-                    not_null.push(name);
+                    primary.push(name);
                 }
             }
             TableConstraint::Unique(key) => {
@@ -150,7 +150,7 @@ fn from_columns(
             encode(encoding, column.kind, &key)?;
         }
         let mut line = format!("{ident} {}", column.sql);
-        let mut is_not_null = not_null.contains(&key);
+        let mut is_not_null = primary.contains(&key);
         for option in options {
             match &option.option {
                 ColumnOption::Null => {}
@@ -175,18 +175,20 @@ fn from_columns(
         return Err(Refusal::new("42601", "table must have at least one column"));
     }
     statements.push(format!("{} ({})", head(table), lines.join(", ")));
-    statements.push(note(&table.name.to_string(), attributes));
+    statements.push(note(&table.name.to_string(), attributes, &primary));
     Ok(statements)
 }
 
 /// Keeps a table's keys in a comment, for the views that show them.
-fn note(table: &str, attributes: &Attributes) -> String {
+fn note(table: &str, attributes: &Attributes, primary: &[String]) -> String {
     let style = match (attributes.style.as_deref(), attributes.dist_keys.first()) {
         (_, Some(key)) => format!("KEY({key})"),
         (None | Some("AUTO"), None) => "AUTO(ALL)".to_owned(),
         (Some(style), None) => style.to_owned(),
     };
-    let comment = literal(&format!("{style};{}", attributes.sort_keys.join(",")));
+    // Of a key of several columns none alone is distinct.
+    let key = if let [key] = primary { key } else { "" };
+    let comment = literal(&format!("{style};{};{key}", attributes.sort_keys.join(",")));
     let name = literal(table);
     format!(
         "DO $$ BEGIN IF obj_description({name}::regclass, 'pg_class') IS NULL THEN \

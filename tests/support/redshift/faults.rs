@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use super::error::Refusal;
+
 /// Something that goes wrong once (or as often as it says), with whichever session gets there first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -18,6 +20,8 @@ pub enum Fault {
     ConflictAtCommit { times: usize },
     /// The statement that contains this text fails by a serializable isolation violation.
     ConflictAt(String),
+    /// The statement that contains this text fails with this SQLSTATE and message.
+    RefusedAt(String, &'static str, &'static str),
     /// The statement that contains this text first waits so long; it can be cancelled meanwhile. A transaction that has
     /// read nothing yet sees what there was when it began to wait.
     Wait(String, Duration),
@@ -83,6 +87,15 @@ impl Faults {
     pub fn conflict_at(&self, text: &str) -> bool {
         let is_it = |fault: &Fault| matches!(fault, Fault::ConflictAt(part) if text.contains(part));
         self.take(is_it).is_some()
+    }
+
+    pub fn refused_at(&self, text: &str) -> Option<Refusal> {
+        let is_it =
+            |fault: &Fault| matches!(fault, Fault::RefusedAt(part, ..) if text.contains(part));
+        match self.take(is_it) {
+            Some(Fault::RefusedAt(_, code, message)) => Some(Refusal::new(code, message)),
+            _ => None,
+        }
     }
 
     pub fn wait(&self, text: &str) -> Option<Duration> {

@@ -89,7 +89,7 @@ const FUNCTIONS: &[(&str, Function)] = {
         ("btrim", Same),
         ("char_length", Same),
         ("character_length", Same),
-        ("chr", Same),
+        ("chr", Own),
         ("concat", Rewritten),
         ("initcap", Same),
         ("left", Same),

@@ -3,9 +3,9 @@
 use std::cell::{Cell, RefCell};
 
 use sqlparser::ast::{
-    Cte, Distinct, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName,
-    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
+    Cte, Distinct, Expr, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause,
+    ObjectName, ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, Values, WildcardAdditionalOptions, With,
 };
 
 use super::error::{Refusal, Result};
@@ -15,8 +15,10 @@ use super::{compare, words};
 pub const SCHEMA: &str = "redshift_stand_in";
 
 /// What a statement may ask of the session and of the kind of warehouse.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Facts {
+    /// The tables that have declared a key of one column, each with that: Redshift takes its values for distinct.
+    pub keys: Vec<(String, String)>,
     pub serverless: bool,
     pub case_insensitive: bool,
     pub last_copy_id: i64,
@@ -32,6 +34,8 @@ pub struct Check {
     pub(super) user: Cell<bool>,
     /// The names of queries in WITH.
     pub(super) named: RefCell<Vec<String>>,
+    /// The declared key of the one table that the query at hand reads.
+    pub(super) key: RefCell<Option<String>>,
 }
 
 impl Check {
@@ -41,6 +45,7 @@ impl Check {
             leader: RefCell::default(),
             user: Cell::new(false),
             named: RefCell::default(),
+            key: RefCell::default(),
         }
     }
 
@@ -118,6 +123,34 @@ impl Check {
     }
 
     fn select(&self, select: &mut Select) -> Result<()> {
+        let outer = self.key.replace(self.key_of(&select.from));
+        let result = self.select_from(select);
+        self.key.replace(outer);
+        result
+    }
+
+    /// The declared key of the table that is all that is read.
+    fn key_of(&self, from: &[TableWithJoins]) -> Option<String> {
+        let [TableWithJoins { relation: TableFactor::Table { name, .. }, joins }] = from else {
+            return None;
+        };
+        let table = parts(name).ok()?.pop().filter(|_| joins.is_empty())?;
+        self.facts.keys.iter().find(|(of, _)| *of == table).map(|(_, key)| key.clone())
+    }
+
+    /// Whether it is the declared key of the table that is read: then it is not looked for what is distinct.
+    pub(super) fn is_key(&self, expr: &Expr) -> bool {
+        matches!(expr, Expr::Identifier(column)
+            if name(column).ok().is_some_and(|it| self.key.borrow().as_ref() == Some(&it)))
+    }
+
+    fn select_from(&self, select: &mut Select) -> Result<()> {
+        if let (Some(Distinct::Distinct), [SelectItem::UnnamedExpr(expr)]) =
+            (&select.distinct, &select.projection[..])
+            && self.is_key(expr)
+        {
+            select.distinct = None;
+        }
         if select.flavor != SelectFlavor::Standard {
             return Err(Refusal::syntax("FROM"));
         }

@@ -113,16 +113,17 @@ impl Session {
         let alone = statements.len() == 1;
         for statement in statements {
             self.shared.record(&statement.text);
-            let command = self.understand(&statement)?;
+            let command = self.understand(&statement).await?;
             let answer = self.carry_out(&statement.text, command, alone).await?;
             answers.push(answer);
         }
         Ok(())
     }
 
-    pub fn understand(&self, statement: &tokens::Statement) -> Result<Command> {
+    pub async fn understand(&self, statement: &tokens::Statement) -> Result<Command> {
         let settings = self.shared.settings();
         let facts = Facts {
+            keys: self.keys(&statement.text).await?,
             serverless: settings.serverless,
             case_insensitive: settings.case_insensitive,
             last_copy_id: self.last_copy.id,
@@ -135,6 +136,17 @@ impl Session {
             _ if self.state == State::Failed => Err(Refusal::aborted()),
             _ => command,
         }
+    }
+
+    /// The declared keys of all tables, where a statement asks for what is distinct.
+    async fn keys(&self, statement: &str) -> Result<Vec<(String, String)>> {
+        if self.state == State::Failed || !statement.to_uppercase().contains("DISTINCT") {
+            return Ok(Vec::new());
+        }
+        const KEYS: &str = "SELECT relname::text, key FROM pg_class, \
+             split_part(obj_description(oid, 'pg_class'), ';', 3) AS key WHERE key <> ''";
+        let rows = self.client.query(KEYS, &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
     /// Carries out one statement that came by itself.
@@ -181,6 +193,9 @@ impl Session {
         }
         if shared.faults.conflict_at(text) {
             return Err(Refusal::conflict(self.process));
+        }
+        if let Some(refusal) = shared.faults.refused_at(text) {
+            return Err(refusal);
         }
         // Whoever writes a table has it alone until the transaction ends; others may read.
         let written = match command {

@@ -86,7 +86,7 @@ async fn prepare(
         return Err(Refusal::new("42601", text));
     }
     session.shared.record(&statement.text);
-    let command = session.understand(&statement)?;
+    let command = session.understand(&statement).await?;
     let prepared = match &command {
         Command::Rows { sql, .. } | Command::Changes { sql, .. } => {
             let types: Vec<_> =

@@ -59,7 +59,7 @@ impl Connection {
         let is_known = user == USER || self.shared.settings().users.iter().any(|it| it == user);
         if !is_known || answer != hash_md5_password(user, PASSWORD, &self.salt) {
             let text = format!("password authentication failed for user \"{user}\"");
-            return Err(Refusal::fatal("28P01", text));
+            return Err(Refusal::fatal("28000", text));
         }
         let database = metadata.get(METADATA_DATABASE).map_or(user, String::as_str);
         if database != self.shared.name {
