@@ -3,10 +3,12 @@
 //! A load that stages its records can be gone on with: the ledger of what it had read to the end is among its tables,
 //! and the star can be made of staged rows.
 
-use tokio_postgres::{Client, GenericClient};
+use std::slice;
+
+use tokio_postgres::{Client, GenericClient, Row};
 
 use super::session::Work;
-use super::{failed, failed_unless_owner, literal, lock, present, quoted};
+use super::{failed, literal, present, quoted};
 use crate::error::Result;
 use crate::ledger::Plan;
 
@@ -18,6 +20,11 @@ pub(super) fn name(schema: &str) -> String {
     format!("{schema}_loading_{:016x}", fastrand::u64(..))
 }
 
+/// The comment by which the private schemas of loads into `schema` are known.
+fn mark(schema: &str) -> String {
+    format!("sparkload: a load into {schema} in progress")
+}
+
 /// Makes the schema `loading` with its tables, for a load into `schema`. With `settings`, a load with the same ones may
 /// go on with what this one leaves.
 pub(super) async fn make(
@@ -27,16 +34,129 @@ pub(super) async fn make(
     settings: Option<&str>,
 ) -> Result<()> {
     let what = |cause| failed(format!("can't make a schema for a load into {schema}"), cause);
-    let (name, mark) = (quoted(loading), literal(&lock::mark(schema)));
+    let (name, mark) = (quoted(loading), literal(&mark(schema)));
     let make = format!(
         "CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS {mark}; SET search_path = {name};"
     );
+    let rows = client.query(include_str!("../sql/default_grantees.sql"), &[]).await;
+    let grantees: Vec<String> = rows.map_err(what)?.iter().map(|row| row.get(0)).collect();
     // One message, and so one transaction.
     let tables = [include_str!("../sql/tables.sql"), include_str!("../sql/loading.sql")].concat();
+    let keep_out = match grantees.join(", ") {
+        nobody if nobody.is_empty() => nobody,
+        grantees => format!(
+            "REVOKE ALL ON SCHEMA {name} FROM {grantees};\n\
+             REVOKE ALL ON ALL TABLES IN SCHEMA {name} FROM {grantees};\n"
+        ),
+    };
     let enter = settings.map_or_else(String::new, |settings| {
         format!("INSERT INTO unfinished VALUES ({}, {});", literal(PROGRAM), literal(settings))
     });
-    client.batch_execute(&(make + &tables + &enter)).await.map_err(what)
+    client.batch_execute(&(make + &tables + &keep_out + &enter)).await.map_err(what)
+}
+
+/// What loads into a schema have left behind.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The private schemas that hold what this program makes, and nothing else: nothing there runs when it is touched.
+    pub own: Vec<String>,
+    /// What is not to be touched, each with the reason.
+    ignored: Vec<Ignored>,
+}
+
+struct Ignored {
+    schema: String,
+    because: String,
+}
+
+/// So many of the schemas that are ignored are named.
+const NAMED: usize = 3;
+
+impl Found {
+    /// Says what is ignored, and how to be rid of it.
+    pub fn warn(&self) {
+        for Ignored { schema, because } in self.ignored.iter().take(NAMED) {
+            tracing::warn!(
+                schema,
+                "left by an unfinished load and ignored, since {because}: once nothing works in it, \
+                 have its owner drop it (DROP SCHEMA {} CASCADE)",
+                quoted(schema)
+            );
+        }
+        if let Some(more @ 1..) = self.ignored.len().checked_sub(NAMED) {
+            tracing::warn!("{more} more schemas are left by unfinished loads and ignored");
+        }
+    }
+}
+
+/// Looks for what loads into `schema` have left behind.
+///
+/// Everyone who may make schemas can make one that looks like it. So only what belongs to the current role counts, and
+/// only if all that is in it is what this program puts there: triggers, rules, defaults and the like would run
+/// with the rights of whoever takes it over, or even drops it. What another role has left is
+/// not even read.
+pub(super) async fn find(client: &Client, schema: &str) -> Result<Found> {
+    let what = |cause| failed("can't look for what other loads have left behind", cause);
+    let left = include_str!("../sql/left_behind.sql");
+    let mut found = Found::default();
+    for row in client.query(left, &[&mark(schema)]).await.map_err(what)? {
+        let (name, owner, is_own): (String, String, bool) = (row.get(0), row.get(1), row.get(2));
+        match is_own {
+            true => found.own.push(name),
+            false => {
+                let because = format!("it belongs to the role {owner}");
+                found.ignored.push(Ignored { schema: name, because });
+            }
+        }
+    }
+    let mut strangers = strangers(client, &found.own).await?;
+    if strangers.iter().any(|stranger| stranger.trigger.is_some()) {
+        let usual = usual_triggers(client, schema).await?;
+        strangers.retain(|it| !it.trigger.as_ref().is_some_and(|it| usual.contains(it)));
+    }
+    for Stranger { schema, object, trigger: _ } in strangers {
+        if let Some(at) = found.own.iter().position(|own| *own == schema) {
+            found.own.remove(at);
+            let because = format!("not all of it is sparkload's doing: {object}");
+            found.ignored.push(Ignored { schema, because });
+        }
+    }
+    Ok(found)
+}
+
+/// Something in or about a private schema that this program does not put there.
+pub(super) struct Stranger {
+    schema: String,
+    /// What it is, and what it is called.
+    pub object: String,
+    /// Its definition, if it is a trigger.
+    trigger: Option<String>,
+}
+
+/// What in these `schemas` is not as this program makes it.
+pub(super) async fn strangers(client: &Client, schemas: &[String]) -> Result<Vec<Stranger>> {
+    if schemas.is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = |cause| failed("can't look at what other loads have left behind", cause);
+    let rows = client.query(include_str!("../sql/strangers.sql"), &[&schemas]).await;
+    let stranger =
+        |row: &Row| Stranger { schema: row.get(0), object: row.get(1), trigger: row.get(2) };
+    Ok(rows.map_err(what)?.iter().map(stranger).collect())
+}
+
+/// The triggers that the server puts on tables that are made, as an event trigger of a superuser's may.
+async fn usual_triggers(client: &Client, schema: &str) -> Result<Vec<String>> {
+    let what = |cause| failed("can't look at what the server puts on new tables", cause);
+    let probe = name(schema);
+    client.batch_execute("BEGIN").await.map_err(what)?;
+    let usual = async {
+        make(client, schema, &probe, None).await?;
+        strangers(client, slice::from_ref(&probe)).await
+    };
+    let usual = usual.await;
+    client.batch_execute("ROLLBACK").await.map_err(what)?;
+    Ok(usual?.into_iter().filter_map(|stranger| stranger.trigger).collect())
 }
 
 /// Looks through the schemas that loads have `left` behind. One that a load with these `settings` can go on with becomes
@@ -49,10 +169,7 @@ pub(super) async fn take_over(
     loading: &str,
     settings: &str,
 ) -> Result<bool> {
-    let what = |cause| {
-        let help = "load as the role that began that one, or have its schema dropped";
-        failed_unless_owner("can't clear away what an unfinished load has left", cause, help)
-    };
+    let what = |cause| failed("can't clear away what an unfinished load has left", cause);
     let mut taken = false;
     for left in left {
         let usable = !taken && is_usable(client, &left, settings).await.map_err(what)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
-use super::failed;
+use super::{failed, leftover};
 use crate::error::{Error, Result};
 
 /// How often it is looked whether another load has ended. To wait in the lock's queue instead would hold a snapshot,
@@ -65,8 +65,9 @@ impl Patience {
     }
 }
 
-/// Locks `schema` until the connection ends; returns the private schemas that loads which live no more have left
-/// behind, locked as well, and `loading` itself if it was made before a connection broke.
+/// Locks `schema` until the connection ends; returns the private schemas that this role's loads which live no more have
+/// left behind, locked as well, and `loading` itself if it was made before a connection broke. What else looks like one
+/// is warned of.
 ///
 /// # Errors
 ///
@@ -119,25 +120,17 @@ pub(super) async fn take_again(client: &Client, schema: &str) -> Result<()> {
 
 /// Locks all private schemas that are left behind, or returns one whose load lives.
 async fn take_left_behind(client: &Client, schema: &str) -> Result<Result<Vec<String>, String>> {
-    let what = |cause| failed("can't look for what other loads have left behind", cause);
-    let left = include_str!("../sql/left_behind.sql");
-    let mut taken: Vec<String> = Vec::new();
-    for row in client.query(left, &[&mark(schema)]).await.map_err(what)? {
-        let name: String = row.get(0);
-        if !try_lock(client, LIVES, &name).await? {
-            for name in &taken {
+    let found = leftover::find(client, schema).await?;
+    for (number, name) in found.own.iter().enumerate() {
+        if !try_lock(client, LIVES, name).await? {
+            for name in &found.own[..number] {
                 unlock(client, LIVES, name).await?;
             }
-            return Ok(Err(name));
+            return Ok(Err(name.clone()));
         }
-        taken.push(name);
     }
-    Ok(Ok(taken))
-}
-
-/// The comment by which the private schemas of loads into `schema` are known.
-pub(super) fn mark(schema: &str) -> String {
-    format!("sparkload: a load into {schema} in progress")
+    found.warn();
+    Ok(Ok(found.own))
 }
 
 async fn try_lock(client: &Client, lock: &str, schema: &str) -> Result<bool> {

@@ -61,14 +61,22 @@ async fn drop_scratch(client: &Client, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
     let loading = leftover::name(schema);
     let left = lock::take(client, schema, &loading, &mut Patience::new(None)).await?;
-    const COMMENT: &str =
-        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
-    let found = client.query_opt(COMMENT, &[&schema]).await.map_err(what)?;
-    if found.is_some_and(|row| row.get::<_, Option<&str>>(0) != Some(MARK)) {
+    // A comment says nothing where the schema is another role's.
+    const SCRATCH: &str = "SELECT obj_description(oid, 'pg_namespace') IS NOT DISTINCT FROM $2
+                                  AND pg_get_userbyid(nspowner) = current_user
+                           FROM pg_namespace WHERE nspname = $1";
+    let found = client.query_opt(SCRATCH, &[&schema, &MARK]).await.map_err(what)?;
+    if found.is_some_and(|row| !row.get::<_, bool>(0)) {
         let what = format!("the schema {schema} is there, and was not made for a benchmark");
         return Err(Error::config(what).with_help(
             "name a schema that is not there with --bench-schema; it is made, and dropped afterwards",
         ));
+    }
+    if let Some(stranger) = leftover::strangers(client, &[schema.to_owned()]).await?.first() {
+        let what = format!("the schema {schema} of a benchmark holds more than a benchmark makes");
+        return Err(Error::config(what)
+            .because(stranger.object.as_str())
+            .with_help("drop that, or the schema, or name another one with --bench-schema"));
     }
     for name in left.iter().map(String::as_str).chain([schema]) {
         let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(name));

@@ -22,6 +22,7 @@ mod invariance;
 mod kills;
 mod malformed;
 mod oracle;
+mod other_roles;
 mod place;
 mod redshift;
 mod redshift_faults;
