@@ -38,5 +38,6 @@ mod staged;
 mod stand_in;
 mod tables;
 mod targets;
+mod upgrades;
 mod versions;
 mod warehouse;
