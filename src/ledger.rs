@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::config::Config;
 use crate::decode::Compression;
@@ -95,6 +96,20 @@ impl<'a> Settings<'a> {
     /// As the ledger keeps them.
     pub fn text(&self) -> String {
         serde_json::to_string(self).expect("settings are plain data")
+    }
+
+    /// Whether the `kept` ones of a ledger are the same. What an earlier version had no setting for was done as it is
+    /// by default.
+    fn are(&self, kept: &str) -> bool {
+        let value = |text: &str| serde_json::from_str::<Map<String, Value>>(text).ok();
+        let format = &Format::default();
+        let matching = Matching::default();
+        let usual = Settings { matching, matched_only: false, staging: true, format };
+        let Some(mut kept) = value(kept) else { return false };
+        for (name, usual) in value(&usual.text()).into_iter().flatten() {
+            kept.entry(name).or_insert(usual);
+        }
+        value(&self.text()) == Some(kept)
     }
 }
 
@@ -206,7 +221,8 @@ impl Plan {
         covers: impl Fn(Kind, &str) -> bool,
     ) -> Result<Self> {
         let Ledger { settings, loaded, finished, .. } = ledger;
-        let same = settings.as_ref() == Some(&Settings::of(config).text());
+        let settings = settings.as_ref();
+        let same = settings.is_some_and(|settings| Settings::of(config).are(settings));
         let mode = match config.full_refresh || !config.staging || !same {
             true => Mode::Full,
             false => Mode::Incremental,
@@ -303,4 +319,29 @@ fn other_settings(name: &str, left: usize) -> Error {
         "pass --full-refresh to drop the rows of what is not there any more, or load with the settings of before \
          (sparkload history shows them)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_an_earlier_version_did_not_have_stand_at_their_defaults() {
+        let format = Format { empty_as_null: true, ..Format::default() };
+        let (matching, matched_only, staging) = (Matching::TitleArtist, false, true);
+        let settings = Settings { matching, matched_only, staging, format: &format };
+        let same = r#"{"empty_as_null": true, "match": "title-artist"}"#;
+        for (kept, expected) in [
+            (&*settings.text(), true),
+            (same, true),
+            (r#"{"empty_as_null": true, "match": "title-artist", "jsonpaths": null}"#, true),
+            (r#"{"empty_as_null": true, "match": "title-artist", "matched_only": true}"#, false),
+            (r#"{"empty_as_null": true, "match": "title-artist", "what": "later"}"#, false),
+            (r#"{"match": "title-artist"}"#, false),
+            ("{}", false),
+            ("", false),
+        ] {
+            assert_eq!(settings.are(kept), expected, "{kept}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 -- What a load keeps beside its tables until it is published.
 
 CREATE TABLE unfinished (
-    program TEXT NOT NULL, -- the version that has made the tables
+    program TEXT NOT NULL, -- the version that has made the tables, and their digest
     settings TEXT NOT NULL -- only a load with the same ones can go on with them
 );
 

@@ -5,7 +5,7 @@ use tokio_postgres::Transaction;
 use super::lock::{self, Patience};
 use super::postgres::{KEYS, check_schema_name};
 use super::publish::{INDEXES, Moved, begin, build_missing_indexes, move_missing, qualified};
-use super::{Database, Target, failed, leftover, quoted, redshift, shape};
+use super::{Database, Target, failed, leftover, quoted, redshift, upgrade};
 use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::retry::Retry;
@@ -14,7 +14,7 @@ use crate::table::Table;
 /// What [`create`] does with tables that are there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// Leaves them as they are.
+    /// Leaves their rows as they are; tables of an earlier version of this program are brought up to date in place.
     Keep,
     /// Drops them with their rows and makes them anew.
     Drop,
@@ -22,7 +22,8 @@ pub enum Existing {
 
 /// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made.
 ///
-/// Books of an earlier version of this program are made anew; the next load then reads everything.
+/// Tables of an earlier version of this program are brought up to date in place: no row is lost, the source is not asked,
+/// and the next load goes on from the last one. Views, grants and foreign keys on them stay.
 ///
 /// # Errors
 ///
@@ -44,16 +45,12 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
     let transaction = begin(&mut client, schema).await.map_err(what)?;
     match existing {
-        Existing::Drop => drop_tables(&transaction, schema, &Table::ALL).await?,
-        // No load can build upon these, so the next one reads everything and enters it anew.
-        Existing::Keep if shape::has_earlier_books(&transaction, schema).await? => {
-            drop_tables(&transaction, schema, &[Table::LoadErrors, Table::LoadObjects]).await?;
-        }
+        Existing::Drop => drop_tables(&transaction, schema).await?,
         Existing::Keep => {}
     }
     // Made beside the tables that are there, those that are missing are moved to them.
     leftover::make(&transaction, schema, &beside, None).await?;
-    shape::check(&transaction, schema, &beside).await?;
+    upgrade::run(&transaction, schema, &beside).await?;
     let finish = [KEYS, INDEXES].concat();
     transaction.batch_execute(&finish).await.map_err(what)?;
     let Moved { moved, kept: _ } = move_missing(&transaction, schema, &beside).await?;
@@ -68,14 +65,14 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     Ok(moved)
 }
 
-async fn drop_tables(transaction: &Transaction<'_>, schema: &str, tables: &[Table]) -> Result<()> {
+async fn drop_tables(transaction: &Transaction<'_>, schema: &str) -> Result<()> {
     // Facts before the dimensions that they refer to.
-    for table in tables.iter().rev() {
+    for table in Table::ALL.into_iter().rev() {
         let what = |cause| {
             failed(format!("can't drop {table} in the schema {schema}"), cause)
                 .with_help("drop what depends on it first")
         };
-        let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, *table));
+        let drop = format!("DROP TABLE IF EXISTS {}", qualified(schema, table));
         transaction.batch_execute(&drop).await.map_err(what)?;
     }
     Ok(())

@@ -12,8 +12,17 @@ use super::{failed, literal, present, quoted};
 use crate::error::Result;
 use crate::ledger::Plan;
 
-/// The version that must have made the tables.
-const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+/// The tables of a private schema.
+const TABLES: &str = concat!(include_str!("../sql/tables.sql"), include_str!("../sql/loading.sql"));
+
+/// The program that must have made the tables: its version, and a digest (64-bit FNV-1a) of what it makes, since a version is
+/// not only changed as its number is.
+fn program() -> String {
+    let digest = TABLES.bytes().fold(0xcbf2_9ce4_8422_2325, |digest: u64, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{} {digest:016x}", env!("CARGO_PKG_VERSION"))
+}
 
 /// A name for the schema of a load into `schema` that no other load has.
 pub(super) fn name(schema: &str) -> String {
@@ -41,7 +50,6 @@ pub(super) async fn make(
     let rows = client.query(include_str!("../sql/default_grantees.sql"), &[]).await;
     let grantees: Vec<String> = rows.map_err(what)?.iter().map(|row| row.get(0)).collect();
     // One message, and so one transaction.
-    let tables = [include_str!("../sql/tables.sql"), include_str!("../sql/loading.sql")].concat();
     let keep_out = match grantees.join(", ") {
         nobody if nobody.is_empty() => nobody,
         grantees => format!(
@@ -50,9 +58,9 @@ pub(super) async fn make(
         ),
     };
     let enter = settings.map_or_else(String::new, |settings| {
-        format!("INSERT INTO unfinished VALUES ({}, {});", literal(PROGRAM), literal(settings))
+        format!("INSERT INTO unfinished VALUES ({}, {});", literal(&program()), literal(settings))
     });
-    client.batch_execute(&(make + &tables + &keep_out + &enter)).await.map_err(what)
+    client.batch_execute(&(make + TABLES + &keep_out + &enter)).await.map_err(what)
 }
 
 /// What loads into a schema have left behind.
@@ -193,9 +201,13 @@ async fn is_usable(
     if present(client, left, &["unfinished"]).await?.is_empty() {
         return Ok(false);
     }
-    let same =
-        format!("SELECT FROM {}.unfinished WHERE program = $1 AND settings = $2", quoted(left));
-    Ok(client.query_opt(&same, &[&PROGRAM, &settings]).await?.is_some())
+    // What another version has kept there may have other columns.
+    let same = format!(
+        "SELECT FROM {}.unfinished AS kept
+         WHERE to_jsonb(kept) ->> 'program' = $1 AND to_jsonb(kept) ->> 'settings' = $2",
+        quoted(left)
+    );
+    Ok(client.query_opt(&same, &[&program(), &settings]).await?.is_some())
 }
 
 /// Whether the load in the schema `loading` has finished an object, so that another one can go on from there.

@@ -21,6 +21,7 @@ mod server;
 mod session;
 mod shape;
 mod tls;
+mod upgrade;
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -167,8 +168,8 @@ fn help(code: &str) -> Option<&'static str> {
         }
         // A column that is missing, or of another type.
         "42703" | "42804" | "42883" => {
-            "a table there has other columns than sparkload's: \
-             make it anew by `sparkload create --drop`, or name another schema"
+            "a table there has other columns than sparkload's: `sparkload create` brings those of an earlier version up \
+             to date, and tells what is wrong with others"
         }
         "53100" => "make room on the server's disk and run the load again",
         "53200" => "the server is out of memory: use fewer --connections, and run the load again",

@@ -11,7 +11,7 @@ use super::load::{Discarded, GOODBYE, Part};
 use super::merge::{Rebuild, Rules};
 use super::publish::{self, INDEXES, Publication};
 use super::session::{Link, Session, Work, end_processes};
-use super::{Database, copy, failed, ledger, lock, quoted, shape};
+use super::{Database, copy, failed, ledger, lock, quoted, upgrade};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
@@ -112,7 +112,7 @@ impl PostgresLoad {
             let settings = staging.then_some(settings.as_str());
             leftover::make(client, schema, loading, settings).await?;
         }
-        shape::check(client, schema, loading).await?;
+        upgrade::check(client, schema, loading).await?;
         search(client, schema).await?;
         let mut ledger = ledger::read(client, schema).await?;
         search(client, loading).await?;

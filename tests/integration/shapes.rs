@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use sparkload::{Existing, Table};
+use sparkload::Existing;
 
 use crate::place::Place;
 use crate::tables::{config, contents, fixture, load, target};
@@ -42,41 +42,6 @@ async fn tables_that_differ_are_refused_with_every_difference() {
     assert_eq!(database.query(shape), before);
     let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE '%loading%'";
     assert_eq!(database.query(left), [[Some("0".to_owned())]]);
-}
-
-/// The tables of version 0.1's first loads: their books can't be built upon.
-#[tokio::test(flavor = "multi_thread")]
-async fn create_renews_the_books_of_an_earlier_version_and_the_next_load_reads_everything() {
-    let (database, _) = load(&fixture("sparkify"), |_| {}).await;
-    let before = contents(&database, &fixture("sparkify")).await;
-    database.query(
-        "DROP TABLE load_runs, load_objects, load_errors;
-         DROP INDEX staging_events_place, staging_songs_title;
-         CREATE TABLE load_objects (
-             object_id BIGINT NOT NULL PRIMARY KEY, object TEXT NOT NULL, bytes BIGINT NOT NULL,
-             etag TEXT NOT NULL, records BIGINT NOT NULL, rejects BIGINT NOT NULL, run BIGINT NOT NULL
-         );
-         CREATE TABLE load_errors (
-             run BIGINT NOT NULL, object TEXT NOT NULL, etag TEXT NOT NULL, record_no BIGINT NOT NULL,
-             line BIGINT NOT NULL, byte_offset BIGINT NOT NULL, column_name TEXT, column_type TEXT,
-             raw_value TEXT, raw_record TEXT NOT NULL, reason TEXT NOT NULL
-         )",
-    );
-    let config = config(&fixture("sparkify"), &database);
-    let error = sparkload::load(&config).await.unwrap_err();
-    let help =
-        "these are the books of an earlier sparkload: `sparkload create` brings them up to date";
-    assert_eq!(error.help(), Some(help));
-
-    let made = sparkload::create(&target(&database.url()), "public", Existing::Keep).await.unwrap();
-    assert_eq!(made, [Table::LoadErrors, Table::LoadObjects, Table::LoadRuns]);
-    let indexes = "SELECT count(*) FROM pg_indexes
-                   WHERE indexname IN ('staging_events_place', 'staging_songs_title')";
-    assert_eq!(database.query(indexes), [[Some("2".to_owned())]]);
-    let report = sparkload::load(&config).await.unwrap();
-    assert_eq!((report.objects.unchanged, report.objects.loaded), (0, 39));
-    similar_asserts::assert_eq!(contents(&database, &fixture("sparkify")).await, before);
-    assert_eq!(sparkload::load(&config).await.unwrap().objects.unchanged, 39);
 }
 
 crate::place::at_every_place! {

@@ -124,7 +124,7 @@ impl RedshiftLoad {
         // The transaction that holds the lock looks at nothing yet: it would see the tables as they are now for good.
         let client = connect(database, schema).await?;
         shape::require_case(&client).await?;
-        shape::check(&client, schema).await?;
+        shape::compare(&client, schema).await?.require_none(schema)?;
         let ledger = sql::ledger(&client, schema).await?;
         self.waiting.begin(&client, held, schema).await?;
         failpoint!("prepared");
@@ -304,6 +304,18 @@ async fn connect(database: &Database, schema: &str) -> Result<Client> {
     Ok(client)
 }
 
+/// Brings the tables of `schema` up to date that an earlier version has made.
+async fn upgrade(client: &Client, schema: &str) -> Result<()> {
+    let upgrade = shape::compare(client, schema).await?;
+    let what = format!("can't bring the tables in the schema {schema} up to date");
+    for statements in &upgrade.statements {
+        sql::run(client, &what, statements).await?;
+    }
+    shape::compare(client, schema).await?.require_none(schema)?;
+    upgrade.tell(schema);
+    Ok(())
+}
+
 /// Makes the tables of `schema`, and the schema itself where it is missing; returns the tables that were made. Where
 /// something else gets into its way it is done again, from the beginning.
 pub(super) async fn create(
@@ -336,7 +348,7 @@ async fn create_once(database: &Database, schema: &str, existing: Existing) -> R
     let Held { client, .. } = lock.take(database, schema, &mut Patience::new(None)).await?;
     shape::require_case(&client).await?;
     match existing {
-        Existing::Keep => shape::check(&client, schema).await?,
+        Existing::Keep => upgrade(&client, schema).await?,
         Existing::Drop => {
             for table in Table::ALL.into_iter().rev() {
                 let help = "drop what depends on it first";

@@ -6,6 +6,7 @@ use super::sql::{self, literal};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::table::{Column, Table};
+use crate::target::upgrade::{REDSHIFT, Upgrade};
 
 /// The tables of `schema` that are there, which is the first one in the search path.
 pub(super) async fn present(client: &Client, schema: &str) -> Result<Vec<Table>> {
@@ -31,12 +32,12 @@ pub(super) async fn require_case(client: &Client) -> Result<()> {
         .with_help("load a database whose collation is CASE_SENSITIVE"))
 }
 
-/// Compares the tables of `schema`, as far as they are there, with what they should be.
+/// What has to be done to the tables of `schema`, as far as they are there.
 ///
 /// # Errors
 ///
-/// They differ; the error lists how.
-pub(super) async fn check(client: &Client, schema: &str) -> Result<()> {
+/// They are no version's of this program; the error lists how they differ.
+pub(super) async fn compare(client: &Client, schema: &str) -> Result<Upgrade> {
     let what = format!("can't look at the tables of the schema {schema}");
     let query = format!(
         "SELECT table_name, column_name, data_type, character_maximum_length
@@ -55,21 +56,14 @@ pub(super) async fn check(client: &Client, schema: &str) -> Result<()> {
             .collect();
         // What may not be seen is named when it is asked.
         if !found.is_empty() {
-            differences.extend(compare(table, &found));
+            differences.extend(differences_of(table, &found));
         }
     }
-    if differences.is_empty() {
-        return Ok(());
-    }
-    Err(Error::target(format!("tables in the schema {schema} are not those of sparkload"))
-        .because(differences.join("\n"))
-        .with_help(
-            "change the tables back, name another schema, or make them anew by `sparkload create --drop`",
-        ))
+    REDSHIFT.upgrade(schema, differences)
 }
 
 /// How the columns that were `found` differ from those of `table`.
-fn compare(table: Table, found: &[(&str, String)]) -> Vec<String> {
+fn differences_of(table: Table, found: &[(&str, String)]) -> Vec<String> {
     let mut differences = Vec::new();
     for Column { name, kind } in table.columns() {
         let expected = kind.sql(Dialect::Redshift);
@@ -114,7 +108,7 @@ mod tests {
             ("gender", "VARCHAR(64)"),
             ("level", "VARCHAR(64)"),
         ]);
-        assert_eq!(compare(Table::Users, &same), [""; 0]);
+        assert_eq!(differences_of(Table::Users, &same), [""; 0]);
         let other = columns(&[
             ("user_id", "BIGINT"),
             ("first_name", "VARCHAR(1024)"),
@@ -123,7 +117,7 @@ mod tests {
             ("age", "INT"),
         ]);
         assert_eq!(
-            compare(Table::Users, &other),
+            differences_of(Table::Users, &other),
             [
                 "users.user_id is BIGINT instead of INT",
                 "users lacks last_name VARCHAR(1024)",

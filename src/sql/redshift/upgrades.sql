@@ -1,0 +1,4 @@
+-- What brings tables of earlier versions up to date on Redshift. Each paragraph stands under the differences that it
+-- ends, in the words of the error that names them, and is run where all of these are found.
+--
+-- It runs in the transaction that holds the lock: nothing may stand here that Redshift refuses in one, as ALTER COLUMN TYPE.
