@@ -319,7 +319,8 @@ fn tidied(dump: &str) -> String {
     let mut in_text = false;
     for line in dump.lines() {
         if in_text || !line.is_empty() && !foreign(line) {
-            tidied += line;
+            // Without quotes it would be an integer, which has no sign.
+            tidied += &line.replace(" -0,", " '-0',").replace(" -0)", " '-0')");
             tidied.push('\n');
         }
         in_text ^= line.matches('\'').count() % 2 == 1;
