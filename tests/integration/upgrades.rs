@@ -186,7 +186,7 @@ async fn upgrade(scene: &Scene) {
         client.batch_execute(statement).await.unwrap();
     }
     if let Place::Postgres(_) = scene.place {
-        database.query("ALTER TABLE load_objects ADD FOREIGN KEY (run) REFERENCES load_runs");
+        database.query("ALTER TABLE songplays ADD FOREIGN KEY (user_id) REFERENCES users");
     }
     let state = "SELECT (SELECT count(*) FROM runs WHERE run <= 2), (SELECT count(*) FROM events),
                         (SELECT count(*) FROM pg_constraint WHERE contype = 'f'),
