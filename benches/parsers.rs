@@ -88,14 +88,14 @@ fn parsers(criterion: &mut Criterion) {
             }
         });
     });
-    let blocks = Blocks::cut("logs.json", &logs, 1 << 20);
+    let blocks = Blocks::cut(&logs, 1 << 20);
     for (name, path) in [("sparkload", Path::Fast), ("sparkload without scanner", Path::Plain)] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(parse_events(&blocks, path)));
         });
     }
     // All that a load does with them, for comparison.
-    let work = Work::new(&Blocks::cut("songs.json", &songs, 1 << 20), false, Path::Fast);
+    let work = Work::new(&Blocks::cut(&songs, 1 << 20), false, Path::Fast);
     group.bench_function("sparkload, parse, transform and encode", |bencher| {
         bencher.iter(|| black_box(work.transform(&blocks)));
     });

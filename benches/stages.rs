@@ -19,7 +19,7 @@ const BLOCK_BYTES: usize = 1 << 20;
 
 fn generated(criterion: &mut Criterion) {
     let data = generated::data(Compression::Plain);
-    let songs = Blocks::cut("songs.json", &data.songs, BLOCK_BYTES);
+    let songs = Blocks::cut(&data.songs, BLOCK_BYTES);
 
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Bytes(data.logs.len() as u64));
@@ -31,7 +31,7 @@ fn generated(criterion: &mut Criterion) {
     ] {
         let bytes = generated::data(compression).logs;
         group.bench_function(name, |bencher| {
-            bencher.iter(|| black_box(Blocks::cut(name, &bytes, BLOCK_BYTES)));
+            bencher.iter(|| black_box(Blocks::cut(&bytes, BLOCK_BYTES)));
         });
     }
     group.finish();
@@ -48,7 +48,7 @@ fn generated(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("events");
     events(&mut group, "", &songs, &data.logs);
-    let logs = Blocks::cut("logs.json", &data.logs, BLOCK_BYTES);
+    let logs = Blocks::cut(&data.logs, BLOCK_BYTES);
     let work = Work::new(&songs, true, Path::Fast).as_csv();
     group.bench_function("transform, with staging, as CSV", |bencher| {
         bencher.iter(|| black_box(work.transform(&logs)));
@@ -60,7 +60,7 @@ fn generated(criterion: &mut Criterion) {
 }
 
 fn nasty(criterion: &mut Criterion) {
-    let songs = Blocks::cut("songs.json", b"", BLOCK_BYTES);
+    let songs = Blocks::cut(b"", BLOCK_BYTES);
     let mut group = criterion.benchmark_group("nasty events");
     for (name, logs) in nasty::logs() {
         events(&mut group, name, &songs, &logs);
@@ -71,7 +71,7 @@ fn nasty(criterion: &mut Criterion) {
 /// All that is done with the blocks of a log.
 fn events(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, songs: &Blocks, logs: &[u8]) {
     let titled = |stage: &str| format!("{name}{}{stage}", if name.is_empty() { "" } else { ": " });
-    let blocks = Blocks::cut("logs.json", logs, BLOCK_BYTES);
+    let blocks = Blocks::cut(logs, BLOCK_BYTES);
     group.throughput(Throughput::Bytes(logs.len() as u64));
     group.bench_function(titled("parse"), |bencher| {
         bencher.iter(|| black_box(parse_events(&blocks, Path::Fast)));

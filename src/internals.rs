@@ -19,7 +19,7 @@ use crate::transform::{Fate, Listening, Logs, Outcome, Piece, Songs, each_record
 /// How an object is cut.
 #[derive(Debug, Clone, Copy)]
 pub struct Cut<'a> {
-    /// The object's name, whose suffix announces the compression.
+    /// A name, whose suffix says how the object is compressed.
     pub name: &'a str,
     pub block_bytes: usize,
     pub max_record_bytes: usize,
@@ -55,10 +55,12 @@ pub enum Kind {
 ///
 /// # Errors
 ///
-/// The bytes are not what the name announces.
+/// The bytes are not what the name announces, or a format that is not read.
 pub fn decode<'a>(cut: Cut<'_>, pieces: impl Iterator<Item = &'a [u8]>) -> io::Result<Decoded> {
     let Cut { name, block_bytes, max_record_bytes } = cut;
-    let compression = Compression::split(name).0;
+    let kinds = [Compression::Gzip, Compression::Zstd, Compression::Bzip2];
+    let compression = kinds.into_iter().find(|kind| name.ends_with(kind.suffix()));
+    let compression = compression.unwrap_or(Compression::Plain);
     let mut cutter =
         Cutter::new(compression, Limits { block_bytes, max_record_bytes }, &Buffers::default(), 0);
     let mut decoded = Decoded { frames: Vec::new(), largest_block: 0 };
@@ -179,10 +181,10 @@ const READ_BYTES: usize = 256 << 10;
 pub struct Blocks(Vec<Piece>);
 
 impl Blocks {
-    /// Cuts the `bytes` of an object of this name.
-    pub fn cut(name: &str, bytes: &[u8], block_bytes: usize) -> Self {
+    /// Cuts the `bytes` of an object.
+    pub fn cut(bytes: &[u8], block_bytes: usize) -> Self {
         let limits = Limits { block_bytes, max_record_bytes: Format::default().max_record_bytes };
-        let compression = Compression::split(name).0;
+        let compression = Compression::of(bytes).unwrap_or(Compression::Plain);
         let size = bytes.len() as u64;
         let mut cutter = Cutter::new(compression, limits, &Buffers::default(), size);
         let mut blocks = Vec::new();
@@ -281,7 +283,6 @@ fn whole(record: &[u8]) -> Piece {
         name: Arc::from("object"),
         size: record.len() as u64,
         etag: Arc::from("etag"),
-        compression: Compression::Plain,
     };
     let block = Block {
         bytes: record.to_vec().into(),

@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::decode::Compression;
 use crate::error::{Error, Result};
 use crate::record::Format;
 use crate::report::{Objects, TableRows};
@@ -305,9 +304,8 @@ fn object(entry: &Entry, kind: Kind, id: i64, rank: u32) -> Result<Object> {
         Error::config("the tables have seen more than 2147483647 objects")
             .with_help("make them anew by `sparkload create --drop`")
     })?;
-    let (compression, _) = Compression::split(&entry.key);
     let (name, etag) = (entry.name.as_str().into(), entry.etag.as_str().into());
-    Ok(Object { id: id as u32, rank, kind, name, size: entry.size, etag, compression })
+    Ok(Object { id: id as u32, rank, kind, name, size: entry.size, etag })
 }
 
 fn other_settings(name: &str, left: usize) -> Error {

@@ -18,7 +18,7 @@ fi
 # way goes to the first folder.
 seeds=$(mktemp -d)
 trap 'rm -rf "$seeds"' EXIT
-mkdir "$seeds/decode" "$seeds/record"
+mkdir "$seeds/decode" "$seeds/record" "$seeds/junk"
 find fixtures/*/log_data fixtures/*/song_data -type f -exec cat {} + >"$seeds/all"
 find fixtures/*/log_data -type f -exec sh -c 'cp "$@" "$0"' "$seeds/decode" {} +
 split -l 1 -a 4 "$seeds/all" "$seeds/record/"

@@ -152,7 +152,8 @@ fn pieces(
         max_record_bytes: config.format.max_record_bytes,
     };
     let broken = |cause| Error::data(format!("can't decode {}", object.name)).because(cause);
-    let compression = if bytes.is_empty() { Compression::Plain } else { object.compression };
+    let compression = bytes.first().and_then(|start| Compression::of(start));
+    let compression = compression.unwrap_or(Compression::Plain);
     let mut cutter = Cutter::new(compression, limits, buffers, object.size);
     for chunk in bytes {
         let mut chunk = chunk.clone();

@@ -1,4 +1,4 @@
-//! Compression: which one an object's name announces, and its decompressor.
+//! Compression: which one the first bytes of an object tell, and its decompressor.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use compression_codecs::core::util::{PartialBuffer, WriteBuffer};
 use compression_codecs::{BzDecoder, DecodeV2, GzipDecoder, ZstdDecoder};
 
-/// How the bytes of an object are compressed.
+/// How the bytes of an object are compressed; what it is called says nothing about that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// It is not.
@@ -20,15 +20,38 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Splits a name into the compression that its suffix announces and the name without that suffix.
-    pub(crate) fn split(name: &str) -> (Self, &str) {
-        [Self::Gzip, Self::Zstd, Self::Bzip2]
-            .into_iter()
-            .find_map(|kind| name.strip_suffix(kind.suffix()).map(|stem| (kind, stem)))
-            .unwrap_or((Self::Plain, name))
+    /// Told by the bytes that an object starts with; `None` where it takes more of them, of which there are none if it is
+    /// plain.
+    ///
+    /// RFC 1952 (gzip), RFC 8878 (Zstandard frames, and skippable ones), and what bzip2 writes: its level, and behind it a
+    /// block or the end.
+    pub(crate) fn of(start: &[u8]) -> Option<Self> {
+        const BLOCK: &[u8] = b"1AY&SY";
+        const END: &[u8] = b"\x17rE8P\x90";
+        match start {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            [b'B', b'Z', b'h', b'1'..=b'9', magic @ ..]
+                if magic.starts_with(BLOCK) || magic.starts_with(END) =>
+            {
+                Some(Self::Bzip2)
+            }
+            [] | [0x1f] => None,
+            [0x28 | 0x50..=0x5f, ..] if start.len() < 4 => None,
+            [b'B', ..] if start.len() < 10 => None,
+            _ => Some(Self::Plain),
+        }
     }
 
-    /// What the name of such an object ends with.
+    /// A name without the suffix of a compression.
+    pub(crate) fn stem(name: &str) -> &str {
+        [Self::Gzip, Self::Zstd, Self::Bzip2]
+            .into_iter()
+            .find_map(|kind| name.strip_suffix(kind.suffix()))
+            .unwrap_or(name)
+    }
+
+    /// What the name of such an object ends with, as a rule.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -121,5 +144,33 @@ impl Decompressor {
         }
         let message = format!("the {} data ends early", self.compression);
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell() {
+        let cases: &[(&[u8], Option<Compression>)] = &[
+            (b"", None),
+            (b"{", Some(Compression::Plain)),
+            (b"\xef", Some(Compression::Plain)),
+            (b"\x1f", None),
+            (b"\x1f\x8b", Some(Compression::Gzip)),
+            (b"\x1f{", Some(Compression::Plain)),
+            (b"\x28\xb5\x2f", None),
+            (b"\x28\xb5\x2f\xfd", Some(Compression::Zstd)),
+            (b"\x5a\x2a\x4d\x18\0", Some(Compression::Zstd)),
+            (b"(x) {", Some(Compression::Plain)),
+            (b"BZh91AY&S", None),
+            (b"BZh91AY&SY", Some(Compression::Bzip2)),
+            (b"BZh1\x17rE8P\x90", Some(Compression::Bzip2)),
+            (b"BZh9 is no record", Some(Compression::Plain)),
+        ];
+        for (start, expected) in cases {
+            assert_eq!(Compression::of(start), *expected, "{start:x?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::mem;
 use bytes::{Buf, Bytes};
 
 use super::compression::{Compression, Decompressor};
+use super::foreign::Foreign;
 use super::framer::Framer;
 use super::{Block, count_newlines};
 use crate::buffer::{Buffer, Buffers};
@@ -39,6 +40,8 @@ pub(crate) struct Cutter {
     text: Buffer,
     /// How long `text` must be before it is looked at again.
     wanted: usize,
+    /// Whether it is known that this is text.
+    is_text: bool,
     next_record: u64,
     next_line: u64,
     offset: u64,
@@ -61,6 +64,7 @@ impl Cutter {
             buffers: buffers.clone(),
             text: buffers.take(limits.block_of(compression, size)),
             wanted: limits.block_bytes,
+            is_text: false,
             next_record: 1,
             next_line: 1,
             offset: 0,
@@ -71,11 +75,11 @@ impl Cutter {
     ///
     /// # Errors
     ///
-    /// The data is not what its compression says.
+    /// The data is broken, or a [`Foreign`] format.
     pub fn push(&mut self, input: &mut Bytes) -> io::Result<Option<Block>> {
         loop {
             if self.text.len() >= self.wanted
-                && let Some(block) = self.cut(false)
+                && let Some(block) = self.cut(false)?
             {
                 return Ok(Some(block));
             }
@@ -104,12 +108,12 @@ impl Cutter {
     ///
     /// # Errors
     ///
-    /// The compressed data ends early.
+    /// The compressed data ends early, or is a [`Foreign`] format.
     pub fn finish(&mut self) -> io::Result<Option<Block>> {
         if let Some(decompressor) = &mut self.decompressor {
             decompressor.finish()?;
         }
-        Ok(self.cut(true))
+        self.cut(true)
     }
 
     /// The end of what was cut, as a block that holds nothing.
@@ -124,7 +128,13 @@ impl Cutter {
     }
 
     /// The block that `text` holds; `None` where no record is complete.
-    fn cut(&mut self, end_of_text: bool) -> Option<Block> {
+    fn cut(&mut self, end_of_text: bool) -> io::Result<Option<Block>> {
+        if !self.is_text {
+            if let Some(foreign) = Foreign::of(&self.text) {
+                return Err(foreign.into());
+            }
+            self.is_text = self.text.len() >= Foreign::START_BYTES || self.offset > 0;
+        }
         let limit = self.block_bytes.div_ceil(BYTES_PER_FRAME);
         let (frames, length) = self.framer.frame(&self.text, end_of_text, limit);
         let left = self.text.len() - length;
@@ -150,12 +160,14 @@ impl Cutter {
         self.next_record += block.frames.len() as u64;
         self.next_line += lines;
         self.offset += length as u64;
-        (!block.frames.is_empty()).then_some(block)
+        Ok((!block.frames.is_empty()).then_some(block))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::FrameKind;
     use super::*;
 
@@ -229,19 +241,57 @@ mod tests {
         let cases: &[(&str, &[&str])] = &[
             ("{\"a\":\"x\n{\"b\":1}\n", &["{\"a\":\"x", "{\"b\":1}"]),
             ("{\"a\":1\n{\"b\":1}\n", &["{\"a\":1", "{\"b\":1}"]),
+            ("{\"a\":1,\n{\"b\":1}\n{}", &["{\"a\":1,", "{\"b\":1}", "{}"]),
             ("{\"a\":{\"b\":1}\n{\"b\":1}\n", &["{\"a\":{\"b\":1}", "{\"b\":1}"]),
-            ("{}\nnonsense { here\n{}\n", &["{}", "nonsense { here", "{}"]),
-            ("{} x\n{}\n", &["{} x", "{}"]),
-            ("{}{} x\n{}\n", &["{}", "{} x", "{}"]),
-            ("{}, {}\n{}\n", &["{}, {}", "{}"]),
-            ("123\n\"x\"\n[1,2]\n{}\n", &["123", "\"x\"", "[1,2]", "{}"]),
+            ("{\"a\":1 {}\n{}\n", &["{\"a\":1 {}", "{}"]),
+            ("{]\n{}", &["{]", "{}"]),
+            ("{\"a\":[}{\"a\":1}\n{}\n", &["{\"a\":[}", "{\"a\":1}", "{}"]),
             ("{}\n{\"a\":", &["{}", "{\"a\":"]),
-            ("[\n{},\nnull,\n{}\n]", &["{}", "null,", "{}"]),
+            ("{}\nnonsense {here}\n{}\n", &["{}", "nonsense {here}", "{}"]),
             ("[{},", &["{}", "OpenArray"]),
             ("[{},{", &["{}", "{"]),
             ("[{\"a\":\"\n{}]", &["{\"a\":\"", "{}"]),
-            ("{]\n{}", &["{]", "{}"]),
-            ("{]{\"a\":1}\n{}\n", &["{]", "{\"a\":1}", "{}"]),
+            ("[\n{\"a\":1,\n{},\n{}\n]", &["{\"a\":1,", "{}", "{}"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(texts(text), *expected, "framing {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_stands_where_a_record_should_is_one_frame_and_costs_no_record() {
+        let cases: &[(&str, &[&str])] = &[
+            ("[{},null,{}]", &["{}", "null", "{}"]),
+            ("[{},[],{}]", &["{}", "[]", "{}"]),
+            ("[{},\"s\",{}]", &["{}", "\"s\"", "{}"]),
+            ("[{},7,{}]", &["{}", "7", "{}"]),
+            ("[{},,{}]", &["{}", ",", "{}"]),
+            ("[{},,,{}]", &["{}", ",", ",", "{}"]),
+            ("[,{}]", &[",", "{}"]),
+            ("[{},]", &["{}", "]"]),
+            ("[{} {}\n{}]", &["{}", "{}", "{}"]),
+            ("[{}:{},{}]", &["{}", ":", "{}", "{}"]),
+            ("[{}, not json, {}]", &["{}", "not json", "{}"]),
+            ("[{}, \"},{\\\"\" , {}]", &["{}", "\"},{\\\"\"", "{}"]),
+            ("[[{\"a\":\"]\"}], {}]", &["[{\"a\":\"]\"}]", "{}"]),
+            ("[null, {}, [\n{},\n[{}]\n]\n, {}]", &["null", "{}", "[\n{},\n[{}]\n]", "{}"]),
+            ("[\n{},\nnull,\n{}\n]", &["{}", "null", "{}"]),
+            ("[{}]]{}", &["{}", "]", "{}"]),
+            ("[{}],[{}]", &["{}", ",", "{}"]),
+            ("[{}] [] [\n{}]{}", &["{}", "{}", "{}"]),
+            ("null [{}, {}] 7", &["null", "{}", "{}", "7"]),
+            ("{} null {}", &["{}", "null", "{}"]),
+            ("{}{} x\n{}\n", &["{}", "{}", "x", "{}"]),
+            ("{} [] {}\n", &["{}", "[]", "{}"]),
+            ("{} [{}] {}\n", &["{}", "[{}]", "{}"]),
+            ("{}, {}\n{}\n", &["{}", ",", "{}", "{}"]),
+            ("{} } ] {}\n{}\n", &["{}", "} ]", "{}", "{}"]),
+            ("7{} \"}\" null {}\n", &["7", "{}", "\"}\" null", "{}"]),
+            ("### log rotated ###\n{}", &["### log rotated ###", "{}"]),
+            ("123\n\"x\"\n[1,2]\n{}\n", &["123", "\"x\"", "[1,2]", "{}"]),
+            ("[[{}]]\n[\n]{}", &["[[{}]]", "{}"]),
+            ("{}\n\u{feff}{}", &["{}", "\u{feff}", "{}"]),
+            ("{} \"x {}\n{}", &["{}", "\"x {}", "{}"]),
         ];
         for (text, expected) in cases {
             assert_eq!(texts(text), *expected, "framing {text:?}");
@@ -254,7 +304,7 @@ mod tests {
                     [{\"a\":1}\n,{\"b\":[1]}]\n[ {},\n 7,\n{}\n]{\"g\":1} {\"h\":2} z\n{\"i\":3}\n{\"j\":4}\n  {\"k\":5";
         let whole = Limits { block_bytes: 1 << 20, max_record_bytes: 1 << 20 };
         let expected = records(&cut(text.as_bytes(), usize::MAX, whole));
-        assert_eq!(expected.len(), 17);
+        assert_eq!(expected.len(), 15);
         for block_bytes in 1..text.len() + 2 {
             for piece in [1, 2, 3, 7, 64, 1024] {
                 let limits = Limits { block_bytes, ..whole };
@@ -317,6 +367,11 @@ mod tests {
             "[                                ",
             "{xxxxxxxxx}         x\n{}",
             "[{},xxxxxxxxxxx]            \n{}",
+            "[[{}], 12345, {}",
+            "[1,2,34,{}",
+            "{} 1234567{} 12345678{}",
+            "{} [1,2,3,4,{}] {}",
+            "{} \"12345\"{} \"123456\"{}",
         ];
         for text in texts {
             let whole = Limits { block_bytes: 1 << 20, max_record_bytes: 8 };
@@ -336,5 +391,76 @@ mod tests {
         let mut cutter = Cutter::new(Compression::Gzip, limits, &Buffers::default(), 0);
         assert!(cutter.push(&mut Bytes::copy_from_slice(&gzip)).unwrap().is_none());
         assert_eq!(cutter.finish().unwrap_err().to_string(), "the gzip data ends early");
+    }
+
+    /// An object, on one line or several.
+    fn object() -> impl Strategy<Value = String> {
+        prop::sample::select(vec![
+            "{}",
+            r#"{"page":"NextSong","ts":1}"#,
+            r#"{"a":"}{][,\"","b":[{"c":{}},[1],"x"],"d":{"e":null}}"#,
+            "{\n  \"a\": [\n{\"b\": 1},\n{}\n],\r\n  \"c\":\n{\"d\": \"\\\\\"}\n}",
+        ])
+        .prop_map(str::to_owned)
+    }
+
+    /// A whole value that is no object.
+    fn value() -> impl Strategy<Value = String> {
+        let scalar = prop::sample::select(vec![
+            "null",
+            "true",
+            "-1.5e3",
+            "7",
+            "\"\"",
+            "\"s\"",
+            "\"{}\"",
+            "\"}]\\n,{\\\"\"",
+            "\"\\\\\"",
+            "\"[{\"",
+        ])
+        .prop_map(str::to_owned)
+        .boxed();
+        let array = |inner: BoxedStrategy<String>| {
+            let elements = prop::collection::vec(inner, 0..3);
+            (elements, prop::sample::select(vec![",", ",\n", ", "]))
+                .prop_map(|(elements, comma)| format!("[{}]", elements.join(comma)))
+                .boxed()
+        };
+        let flat = array(scalar.clone());
+        // Objects stand deeper than the elements of an array of records would.
+        let nested = array(array(prop_oneof![scalar.clone(), object()].boxed()));
+        prop_oneof![3 => scalar, 1 => flat, 1 => nested]
+    }
+
+    fn junk() -> impl Strategy<Value = String> {
+        let stray =
+            prop::sample::select(vec![":", "#", "x", "\\", "nul", "\0", "é", "\u{feff}", "="]);
+        prop_oneof![value(), stray.prop_map(str::to_owned)]
+    }
+
+    fn space() -> impl Strategy<Value = &'static str> {
+        prop::sample::select(vec!["", " ", "\n", "\t", "\r\n"])
+    }
+
+    proptest! {
+        #[test]
+        fn objects_joined_by_junk_are_the_records(
+            parts in prop::collection::vec(
+                (space(), prop_oneof![object(), object(), junk(), Just(",".to_owned())]), 1..12),
+            is_array in any::<bool>(), block_bytes in 1..200_usize, piece in 1..50_usize,
+        ) {
+            let parts: Vec<_> = parts.into_iter().flat_map(|(space, part)| [space.to_owned(), part]).collect();
+            let text = match is_array {
+                true => format!("[{}\n]", parts.concat()),
+                false => parts.concat(),
+            };
+            let whole = Limits { block_bytes: 1 << 20, max_record_bytes: 1 << 20 };
+            let found = records(&cut(text.as_bytes(), usize::MAX, whole));
+            let objects: Vec<_> = parts.iter().filter(|part| part.starts_with('{')).collect();
+            let framed: Vec<_> = found.iter().map(|record| &record.3).filter(|text| text.starts_with('{')).collect();
+            prop_assert_eq!(framed, objects, "{:?}", text);
+            let in_blocks = records(&cut(text.as_bytes(), piece, Limits { block_bytes, ..whole }));
+            prop_assert_eq!(in_blocks, found, "{:?}", text);
+        }
     }
 }

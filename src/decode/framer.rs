@@ -1,13 +1,14 @@
 //! Framing: where each record of a text starts and ends.
 //!
-//! Records are JSON objects separated by white space, or the elements of a top-level array. A text that is
-//! neither is still cut into pieces, by three rules that never split a valid record: a line break inside a
-//! string ends the record; so does a line that begins with `{` where JSON allows no `{`; and what follows a
-//! record on its line, or stands between records, runs to the end of that line. The parser rejects such pieces.
+//! Records are JSON objects separated by white space, or the elements of a top-level array. Whatever else stands where one
+//! should is junk, a frame of its own that the parser rejects: it ends before the next object, at the end of its line, and
+//! in an array before the comma or the bracket; strings and arrays in it are gone past as a whole.
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr3, memchr3_iter};
+use memchr::memchr2;
+
+use super::whole::{End, Whole};
 
 /// One record's place in its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,58 +42,43 @@ pub(crate) struct Framer {
     array: Option<Element>,
     open: Option<Open>,
     start_of_text: bool,
+    /// An object stood outside of an array. An array behind it is no array of records any more.
+    bare: bool,
 }
 
 /// What a top-level array allows next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Element {
+    /// An element or the end.
     First,
+    /// An element: the last one was followed by a comma.
     Next,
+    /// A comma or the end.
     Separator,
-    Any,
 }
 
-/// A record whose start was seen and whose end was not.
-#[derive(Debug, Clone, Copy)]
+/// A frame whose start was seen and whose end was not.
+#[derive(Debug)]
 struct Open {
     /// How many of its bytes were scanned.
     scanned: usize,
     part: Part,
     /// It was reported as too long; the rest is dropped.
     dropped: bool,
-    /// What was scanned of it ends with `]`.
-    closes_array: bool,
 }
 
-impl Open {
-    fn new(part: Part) -> Self {
-        Self { scanned: 0, part, dropped: false, closes_array: false }
-    }
-}
-
-/// Where in a record the scan stands.
-#[derive(Debug, Clone, Copy)]
+/// Where in a frame the scan stands.
+#[derive(Debug)]
 enum Part {
-    Body(Body),
-    /// Behind the closing brace, which ended the record after this many bytes.
-    Tail(usize),
-    /// In text that is no record.
+    Object(Whole),
     Junk,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Body {
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-    line_start: bool,
-    /// The last byte that was not white space.
-    last: u8,
+    /// In a string or an array that is part of junk.
+    JunkValue(Whole),
 }
 
 impl Framer {
     pub fn new(max_record: usize) -> Self {
-        Self { max_record, array: None, open: None, start_of_text: true }
+        Self { max_record, array: None, open: None, start_of_text: true, bare: false }
     }
 
     /// Finds the frames that are complete in `text`, but not many more than `limit`, and how many bytes they
@@ -133,13 +119,19 @@ impl Framer {
                     && text.get(at) == Some(&b'{')
                     && let Some(end) = whole_line(text, at, self.max_record)
                 {
-                    self.push(frames, at, end, end);
+                    self.bare = true;
+                    self.push(frames, at, end);
                     at = end;
                     continue;
                 }
                 match self.begin(text, at, end_of_text) {
-                    Begin::Record(part) => {
-                        self.open = Some(Open::new(part));
+                    Begin::Frame(part) => {
+                        self.open = Some(Open { scanned: 0, part, dropped: false });
+                    }
+                    Begin::Stray => {
+                        self.push(frames, at, at + 1);
+                        at += 1;
+                        continue;
                     }
                     Begin::Skip => {
                         at += 1;
@@ -157,47 +149,46 @@ impl Framer {
             }
             match self.scan(&text[at..], end_of_text) {
                 Some(length) => {
-                    let open = self.open.take().expect("scan works on an open record");
-                    let end = at + length;
+                    let open = self.open.take().expect("scan works on an open frame");
                     if !open.dropped {
-                        self.push(frames, at, end, at + trim_end(&text[at..end]));
+                        self.push_trimmed(frames, text, at, at + length);
                     }
-                    at = end;
+                    at += length;
                 }
-                None => return self.pause(text, at, frames),
+                None => return self.pause(at, frames),
             }
         }
     }
 
-    /// Leaves an unfinished record for the next call, unless it is already too long.
-    fn pause(&mut self, text: &[u8], at: usize, frames: &mut Vec<Frame>) -> usize {
+    /// Leaves an unfinished frame for the next call, unless it is already too long.
+    fn pause(&mut self, at: usize, frames: &mut Vec<Frame>) -> usize {
         let Some(open) = &mut self.open else { return at };
-        let length = match open.part {
-            Part::Tail(length) => length,
-            Part::Body(_) | Part::Junk => text.len() - at,
-        };
-        if !open.dropped && length <= self.max_record {
+        if !open.dropped && open.scanned <= self.max_record {
             return at;
         }
-        if let Part::Tail(length) = &mut open.part {
-            *length = 0;
-        }
-        open.scanned = 0;
+        let end = at + std::mem::take(&mut open.scanned);
         let reported = std::mem::replace(&mut open.dropped, true);
         if !reported {
-            self.push(frames, at, at + length, at + length);
+            self.push(frames, at, end);
         }
-        text.len()
+        end
     }
 
-    /// Adds the record from `start` to `end`, without the white space behind `trimmed`.
+    /// Adds the frame from `start` to `end`, without the white space at its end.
     ///
-    /// That space counts for its length: where it has not arrived yet, what follows it could be more record.
-    fn push(&self, frames: &mut Vec<Frame>, start: usize, end: usize, trimmed: usize) {
+    /// That space counts for its length: where it has not arrived yet, what follows it could be more of the frame.
+    fn push_trimmed(&self, frames: &mut Vec<Frame>, text: &[u8], start: usize, end: usize) {
+        let is_too_long = end - start > self.max_record;
+        let end = if is_too_long { end } else { start + text[start..end].trim_ascii_end().len() };
+        self.push(frames, start, end);
+    }
+
+    /// Adds the frame from `start` to `end`.
+    fn push(&self, frames: &mut Vec<Frame>, start: usize, end: usize) {
         let (kind, end) = if end - start > self.max_record {
             (FrameKind::TooLong, start + self.max_record)
         } else {
-            (FrameKind::Record, trimmed)
+            (FrameKind::Record, end)
         };
         frames.push(Frame { start: start as u32, end: end as u32, kind });
     }
@@ -206,185 +197,151 @@ impl Framer {
     fn begin(&mut self, text: &[u8], at: usize, end_of_text: bool) -> Begin {
         let nothing = if end_of_text { Begin::End } else { Begin::More };
         let Some(&byte) = text.get(at) else { return nothing };
-        let record = Begin::Record(Part::Body(Body::new()));
         match (self.array, byte) {
-            (None, b'{') => record,
-            (None, b'[') => {
-                let next = skip_space(text, at + 1);
-                match text.get(next) {
-                    _ if next - at > self.max_record => Begin::Record(Part::Junk),
-                    Some(b'{' | b']') => {
-                        self.array = Some(Element::First);
-                        Begin::Skip
-                    }
-                    None if !end_of_text => Begin::More,
-                    _ => Begin::Record(Part::Junk),
+            (array, b'{') => {
+                self.bare |= array.is_none();
+                self.array = array.map(|_| Element::Separator);
+                Begin::Frame(Part::Object(Whole::default()))
+            }
+            (None, b'[') if !self.bare => match self.holds_objects(&text[at..], end_of_text) {
+                Some(true) => {
+                    self.array = Some(Element::First);
+                    Begin::Skip
                 }
-            }
-            (Some(Element::First | Element::Next | Element::Any), b'{') => {
-                self.array = Some(Element::Separator);
-                record
-            }
-            (Some(Element::Separator | Element::Any), b',') => {
+                Some(false) => Begin::Frame(Part::JunkValue(Whole::default())),
+                None => Begin::More,
+            },
+            (Some(Element::Separator), b',') => {
                 self.array = Some(Element::Next);
                 Begin::Skip
             }
-            (Some(Element::First | Element::Separator | Element::Any), b']') => {
+            (Some(Element::First | Element::Next), b',') => {
+                self.array = Some(Element::First);
+                Begin::Stray
+            }
+            (Some(element), b']') => {
                 self.array = None;
-                Begin::Skip
+                if element == Element::Next { Begin::Stray } else { Begin::Skip }
             }
-            (Some(_), _) => {
-                self.array = Some(Element::Any);
-                Begin::Record(Part::Junk)
+            (array, _) => {
+                self.array = array.map(|_| Element::Separator);
+                Begin::Frame(Part::Junk)
             }
-            (None, _) => Begin::Record(Part::Junk),
         }
     }
 
-    /// Scans on in the open record that starts `text`; returns its length when its end is reached.
+    /// Whether the array that `text` starts with is one of records: it is empty, or an object is among its elements. `None`
+    /// where that isn't known yet. One that goes on for longer than records may be without an object is one, since it
+    /// can't be held.
+    fn holds_objects(&self, text: &[u8], end_of_text: bool) -> Option<bool> {
+        let known = &text[..text.len().min(self.max_record)];
+        let undecided = match text.len() > self.max_record {
+            true => Some(true),
+            false => end_of_text.then_some(false),
+        };
+        let mut at = 1;
+        let mut is_empty = true;
+        loop {
+            at = skip_space(known, at);
+            match known.get(at) {
+                None => return undecided,
+                Some(b'{') => return Some(true),
+                Some(b']') => return Some(is_empty),
+                Some(b'"' | b'[') => match Whole::default().scan(known, &mut at) {
+                    Some(End::Closed) => {}
+                    Some(End::Broken) => return Some(false),
+                    None => return undecided,
+                },
+                Some(_) => at += 1,
+            }
+            is_empty = false;
+        }
+    }
+
+    /// Scans on in the open frame that starts `text`; returns its length when its end is reached.
     fn scan(&mut self, text: &[u8], end_of_text: bool) -> Option<usize> {
-        let in_array = self.array.is_some();
-        let open = self.open.as_mut().expect("scan works on an open record");
-        if let Part::Body(body) = &mut open.part {
-            match body.scan(text, &mut open.scanned) {
-                Some(BodyEnd::Closed) if in_array => return Some(open.scanned),
-                Some(BodyEnd::Closed) => open.part = Part::Tail(open.scanned),
-                Some(BodyEnd::Broken) => {
-                    self.array = self.array.map(|_| Element::Any);
-                    return Some(open.scanned);
+        let (in_array, bare) = (self.array.is_some(), self.bare);
+        let ends_junk = |byte| match byte {
+            b'\n' => true,
+            b',' | b']' => in_array,
+            // It may be an array of records.
+            b'[' => !in_array && !bare,
+            _ => false,
+        };
+        let Open { scanned, part, dropped: _ } = self.open.as_mut().expect("a frame is open");
+        loop {
+            match part {
+                Part::Object(object) => {
+                    if object.scan(text, scanned).is_some() {
+                        return Some(*scanned);
+                    }
+                    if end_of_text {
+                        // That the array of an unfinished record stays open too goes without saying.
+                        self.array = None;
+                    }
+                    break;
                 }
-                None if end_of_text => {
-                    // The text ends inside this record: that its array stays open too goes without saying.
-                    self.array = None;
-                    return Some(text.len());
-                }
-                None => return None,
+                Part::JunkValue(value) => match value.scan(text, scanned) {
+                    Some(End::Closed) => *part = Part::Junk,
+                    Some(End::Broken) => return Some(*scanned),
+                    None => break,
+                },
+                Part::Junk => match junk_end(text, scanned, ends_junk) {
+                    Some(JunkEnd::End) => return Some(*scanned),
+                    Some(JunkEnd::Value) => *part = Part::JunkValue(Whole::default()),
+                    None => break,
+                },
             }
         }
-        if let Part::Tail(length) = open.part {
-            let next = skip_blanks(text, open.scanned);
-            open.scanned = next;
-            match text.get(next) {
-                // Not worth holding on to so much of nothing. A record that is too long holds on to nothing.
-                _ if next > self.max_record && length <= self.max_record && !open.dropped => {
-                    return Some(length);
-                }
-                Some(b'\n' | b'{') => return Some(length),
-                None if end_of_text => return Some(length),
-                None => return None,
-                Some(_) => open.part = Part::Junk,
-            }
-        }
-        let newline = memchr(b'\n', &text[open.scanned..]).map(|length| open.scanned + length);
-        let end = newline.unwrap_or(text.len());
-        if let Some(last) = text[..end].trim_ascii_end().last() {
-            open.closes_array = *last == b']';
-        }
-        if newline.is_none() && !end_of_text {
-            open.scanned = end;
-            return None;
-        }
-        if open.closes_array {
-            self.array = None;
-        }
-        Some(end)
+        end_of_text.then_some(text.len())
     }
 }
 
 enum Begin {
-    Record(Part),
+    Frame(Part),
+    /// A byte that should not be there.
+    Stray,
+    /// A byte that belongs there and to no frame.
     Skip,
     More,
     End,
 }
 
-enum BodyEnd {
-    /// Behind the brace that closes the record.
-    Closed,
-    /// Before a byte that can't belong to the record.
-    Broken,
+enum JunkEnd {
+    /// Before a byte that is not part of it.
+    End,
+    /// Before a string or an array.
+    Value,
 }
 
-impl Body {
-    fn new() -> Self {
-        Self { depth: 0, in_string: false, escaped: false, line_start: false, last: 0 }
-    }
-
-    fn scan(&mut self, text: &[u8], at: &mut usize) -> Option<BodyEnd> {
-        while *at < text.len() {
-            if self.escaped {
-                self.escaped = false;
-                if text[*at] != b'\n' {
-                    *at += 1;
-                    continue;
-                }
+/// Goes on in junk up to its end, or to a value in it; `None` where the text ends before.
+fn junk_end(text: &[u8], at: &mut usize, ends: impl Fn(u8) -> bool) -> Option<JunkEnd> {
+    while let Some(&byte) = text.get(*at) {
+        match byte {
+            _ if ends(byte) => return Some(JunkEnd::End),
+            b'"' | b'[' => return Some(JunkEnd::Value),
+            // Other braces than those of an object are part of the text that they stand in.
+            b'{' if matches!(text.get(*at + 1)?, b'"' | b'}' | b' ' | b'\t' | b'\r' | b'\n') => {
+                return Some(JunkEnd::End);
             }
-            if self.in_string {
-                let Some(length) = memchr3(b'"', b'\\', b'\n', &text[*at..]) else {
-                    *at = text.len();
-                    return None;
-                };
-                *at += length;
-                match text[*at] {
-                    b'"' => self.in_string = false,
-                    b'\\' => self.escaped = true,
-                    _ => return Some(BodyEnd::Broken),
-                }
-                *at += 1;
-                continue;
-            }
-            let byte = text[*at];
-            match byte {
-                b'\n' => self.line_start = true,
-                b' ' | b'\t' | b'\r' => {}
-                b'{' if self.line_start && !matches!(self.last, b',' | b':' | b'[') => {
-                    return Some(BodyEnd::Broken);
-                }
-                _ => {
-                    match byte {
-                        b'"' => self.in_string = true,
-                        b'{' | b'[' => self.depth += 1,
-                        b'}' | b']' => self.depth -= 1,
-                        _ => {}
-                    }
-                    self.line_start = false;
-                    self.last = byte;
-                    if self.depth == 0 {
-                        *at += 1;
-                        return Some(BodyEnd::Closed);
-                    }
-                }
-            }
-            *at += 1;
+            _ => *at += 1,
         }
-        None
     }
+    None
 }
 
 /// The end of the record that starts at `start`, when a glance proves that it fills its line.
 ///
-/// This is the common case and takes one `memchr` pass. The line ends with `}` and the next one starts with
-/// `{`, so the record ends here by the rules above; and nowhere in the line does a `{` follow a closing brace
-/// or bracket, so no second record starts in it. Long lines are left to the scan, which counts what it takes.
+/// This is the common case and takes one `memchr` pass. The first closing brace of the line is its last byte, so that the
+/// record can't end before it, and the next line starts with `{`, so that it can't go on there.
 fn whole_line(text: &[u8], start: usize, max_record: usize) -> Option<usize> {
-    for place in memchr3_iter(b'\n', b'}', b']', &text[start..]) {
-        let at = start + place;
-        if place >= max_record {
-            return None;
-        }
-        if text[at] != b'\n' {
-            if text.get(skip_blanks(text, at + 1)) == Some(&b'{') {
-                return None;
-            }
-            continue;
-        }
-        if text.get(at + 1) != Some(&b'{') {
-            return None;
-        }
-        let end = start + trim_end(&text[start..at]);
-        return (text[end - 1] == b'}').then_some(end);
-    }
-    None
+    let brace = start + memchr2(b'\n', b'}', &text[start..])?;
+    let end = brace + 1;
+    let newline = skip_blanks(text, end);
+    let is_whole = text[brace] == b'}'
+        && text.get(newline..)?.starts_with(b"\n{")
+        && newline + 1 - start <= max_record;
+    is_whole.then_some(end)
 }
 
 fn is_space(byte: u8) -> bool {
@@ -392,14 +349,11 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn skip_space(text: &[u8], at: usize) -> usize {
-    text[at..].iter().position(|&byte| !is_space(byte)).map_or(text.len(), |space| at + space)
+    let space = text.get(at..).unwrap_or_default().iter().take_while(|&&byte| is_space(byte));
+    at + space.count()
 }
 
 fn skip_blanks(text: &[u8], at: usize) -> usize {
     let is_blank = |&byte: &u8| is_space(byte) && byte != b'\n';
     at + text[at..].iter().take_while(|byte| is_blank(byte)).count()
-}
-
-fn trim_end(text: &[u8]) -> usize {
-    text.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1)
 }

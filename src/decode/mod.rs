@@ -2,10 +2,13 @@
 
 mod compression;
 mod cutter;
+mod foreign;
 mod framer;
+mod whole;
 
 pub use compression::Compression;
 pub(crate) use cutter::{Cutter, Limits};
+pub(crate) use foreign::Foreign;
 pub(crate) use framer::{Frame, FrameKind};
 
 use crate::buffer::Buffer;

@@ -268,14 +268,13 @@ fn rejects_error(path: PathBuf, cause: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::RowCounts;
     use crate::source::Source;
     use crate::target::Target;
-    use crate::{decode::Compression, report::RowCounts};
 
     fn object(rank: u32) -> Arc<Object> {
         let (name, etag) = (format!("{rank}.json").into(), "v1".into());
-        let (kind, compression) = (Kind::Logs, Compression::Plain);
-        Arc::new(Object { id: rank + 7, rank, kind, name, size: 10, etag, compression })
+        Arc::new(Object { id: rank + 7, rank, kind: Kind::Logs, name, size: 10, etag })
     }
 
     fn books(objects: u32) -> Books {

@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{Stream, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::buffer::Buffers;
 use crate::config::Config;
-use crate::decode::{Block, Compression, Cutter, Limits};
+use crate::decode::{Block, Compression, Cutter, Foreign, Limits};
 use crate::error::{Error, Remedy, Result};
 use crate::queue::queue;
 use crate::report::Progress;
@@ -186,14 +187,19 @@ impl Reading {
         pieces: &mpsc::Sender<Reserved>,
         came: &mut Came,
     ) -> Result<(), ReadError> {
-        let mut reserved = Some(self.reserve(object).await);
+        let mut reserved = self.reserve(Compression::Plain, object).await;
         let mut body = self.store.read(object).await?;
-        // Nothing holds no records, though it is no archive.
-        let compression = if object.size == 0 { Compression::Plain } else { object.compression };
+        let (compression, start) = self.start(&mut body, came).await?;
+        if self.needed(compression, object) > self.needed(Compression::Plain, object) {
+            // Who waits for more holds nothing, or all could wait for each other; but what has come is held, though it is
+            // not counted then: at most READ_BYTES.
+            drop(reserved);
+            reserved = self.reserve(compression, object).await;
+        }
+        let mut reserved = Some(reserved);
         let mut cutter = Cutter::new(compression, self.limits, &self.buffers, object.size);
-        while let Some(mut bytes) = body.next().await? {
-            self.progress.bytes.add(bytes.len() as u64);
-            came.bytes += bytes.len() as u64;
+        let mut next = Some(start);
+        while let Some(mut bytes) = next {
             loop {
                 let block = match cutter.push(&mut bytes) {
                     Ok(Some(block)) => block,
@@ -201,9 +207,10 @@ impl Reading {
                     Err(cause) => return Err(broken(object, &mut body, cause).await),
                 };
                 came.pieces += 1;
-                self.send(object, block, false, reserved.take(), pieces).await;
-                reserved = Some(self.reserve(object).await);
+                self.send(compression, object, block, false, reserved.take(), pieces).await;
+                reserved = Some(self.reserve(compression, object).await);
             }
+            next = self.next(&mut body, came).await?;
         }
         // The last piece goes out when all are known to be those of one version. It may be empty: what it says then is
         // that the object has ended.
@@ -212,9 +219,37 @@ impl Reading {
             let block = next.unwrap_or_else(|| cutter.end());
             next = cutter.finish().map_err(|cause| undecodable(object, cause))?;
             came.pieces += 1;
-            self.send(object, block, next.is_none(), reserved.take(), pieces).await;
+            self.send(compression, object, block, next.is_none(), reserved.take(), pieces).await;
             if next.is_none() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// The next bytes of a body.
+    async fn next(&self, body: &mut Body, came: &mut Came) -> Result<Option<Bytes>, ReadError> {
+        let bytes = body.next().await?;
+        let length = bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        self.progress.bytes.add(length);
+        came.bytes += length;
+        Ok(bytes)
+    }
+
+    /// The first bytes of a body, as many as it takes to tell how they are compressed.
+    async fn start(
+        &self,
+        body: &mut Body,
+        came: &mut Came,
+    ) -> Result<(Compression, Bytes), ReadError> {
+        let mut start = Bytes::new();
+        loop {
+            if let Some(compression) = Compression::of(&start) {
+                return Ok((compression, start));
+            }
+            match self.next(body, came).await? {
+                Some(bytes) if start.is_empty() => start = bytes,
+                Some(bytes) => start = [start, bytes].concat().into(),
+                None => return Ok((Compression::Plain, start)),
             }
         }
     }
@@ -222,6 +257,7 @@ impl Reading {
     /// Sends `block` with what is reserved for it, or with what it still has to wait for.
     async fn send(
         &self,
+        compression: Compression,
         object: &Arc<Object>,
         block: Block,
         last: bool,
@@ -230,7 +266,7 @@ impl Reading {
     ) {
         let mut reserved = match reserved {
             Some(reserved) => reserved,
-            None => self.reserve(object).await,
+            None => self.reserve(compression, object).await,
         };
         // How little is in a small archive is known only now.
         shrink(&mut reserved, block.bytes.capacity() + rows_of(block.bytes.len()));
@@ -240,10 +276,15 @@ impl Reading {
     }
 
     /// Reserves memory for the next block of `object`.
-    async fn reserve(&self, object: &Object) -> OwnedSemaphorePermit {
-        let block = self.limits.block_of(object.compression, object.size);
+    async fn reserve(&self, compression: Compression, object: &Object) -> OwnedSemaphorePermit {
+        self.budget.reserve(self.needed(compression, object)).await
+    }
+
+    /// How much memory the next block of `object` takes at most.
+    fn needed(&self, compression: Compression, object: &Object) -> usize {
+        let block = self.limits.block_of(compression, object.size);
         let read = object.size.min(READ_BYTES) as usize;
-        self.budget.reserve(block + rows_of(block) + read).await
+        block + rows_of(block) + read
     }
 }
 
@@ -268,22 +309,25 @@ impl WasRead {
 }
 
 /// What is wrong with an object whose bytes can't be decoded: perhaps only that somebody writes to it meanwhile, which
-/// the end of its `body` tells.
+/// the end of its `body` tells. Of another format no more is read.
 async fn broken(object: &Object, body: &mut Body, cause: io::Error) -> ReadError {
-    loop {
+    while Foreign::in_error(&cause).is_none() {
         match body.next().await {
             Ok(Some(_)) => {}
-            Ok(None) => return undecodable(object, cause),
+            Ok(None) => break,
             Err(error) => return error,
         }
     }
+    undecodable(object, cause)
 }
 
 fn undecodable(object: &Object, cause: io::Error) -> ReadError {
-    let error = Error::data(format!("can't decode {}", object.name))
-        .because(cause)
-        .with_help("upload the object again, or leave it out with --exclude");
-    ReadError::Failed(error)
+    let help = match Foreign::in_error(&cause) {
+        Some(foreign) => foreign.help,
+        None => "upload the object again, or leave it out with --exclude",
+    };
+    let error = Error::data(format!("can't decode {}", object.name)).because(cause);
+    ReadError::Failed(error.with_help(help))
 }
 
 /// Pieces that are worked on in one go, and the memory that is reserved for them.
@@ -396,8 +440,10 @@ mod tests {
         packed.write_all(b"{\"n\":1}\n").unwrap();
         let packed = packed.finish().unwrap();
         for number in 0..500 {
-            fs::write(folder.path().join(format!("{number}.json.gz")), &packed).unwrap();
+            fs::write(folder.path().join(format!("{number}.json")), &packed).unwrap();
         }
+        // What is called an archive may be none.
+        fs::write(folder.path().join("plain.json.gz"), b"{\"n\":1}\n").unwrap();
         let config = config(folder.path());
         let (store, objects) = opened(&config).await;
         // There is room for one whole block, and all wait at once.
@@ -405,6 +451,6 @@ mod tests {
         let (sender, _waiting) = mpsc::channel(objects.len());
         let run = Reading::new(&config, store, &budget).run(&objects, sender);
         let was_read = timeout(Duration::from_secs(60), run).await.expect("there is room for all");
-        assert_eq!(was_read.unwrap().objects, 500);
+        assert_eq!(was_read.unwrap().objects, 501);
     }
 }

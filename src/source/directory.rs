@@ -211,13 +211,12 @@ impl OpenFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::Compression;
     use crate::source::Kind;
 
     async fn listed(directory: &Directory) -> Object {
         let Entry { name, size, etag, .. } = directory.list().await.unwrap().remove(0);
-        let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
-        Object { id: 1, rank: 0, kind: Kind::Logs, name, size, etag, compression }
+        let (name, etag) = (name.into(), etag.into());
+        Object { id: 1, rank: 0, kind: Kind::Logs, name, size, etag }
     }
 
     /// Reads a file and lets `change` happen to it after its first bytes.

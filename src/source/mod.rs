@@ -15,7 +15,6 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use tokio::task::JoinError;
 
-use crate::decode::Compression;
 use crate::error::{Error, Result};
 use crate::record::JsonPaths;
 use crate::retry::{Attempts, Retry};
@@ -130,7 +129,6 @@ pub(crate) struct Object {
     pub size: u64,
     /// S3's ETag, or a file's time of change.
     pub etag: Arc<str>,
-    pub compression: Compression,
 }
 
 /// What a location lists: anything that is there, whether it counts or not.
@@ -308,8 +306,8 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
                 return Err(Error::config(format!("there is no JSONPaths file {location}"))
                     .with_help("give --jsonpaths a file, or s3://bucket/key"));
             };
-            let (name, etag, compression) = (name.into(), etag.into(), Compression::Plain);
-            let object = Object { id: 0, rank: 0, kind: Kind::Logs, name, size, etag, compression };
+            let (name, etag) = (name.into(), etag.into());
+            let object = Object { id: 0, rank: 0, kind: Kind::Logs, name, size, etag };
             let bytes = whole(&store, &object).await;
             let bytes =
                 bytes.map_err(|cause| cause.error(&object, &Retry::default().attempts()))?;

@@ -86,7 +86,7 @@ impl Listing {
         let mut listing = Self::default();
         for entry in entries {
             let Entry { key, size, .. } = &entry;
-            let (_, stem) = Compression::split(key);
+            let stem = Compression::stem(key);
             let skipped = &mut listing.skipped;
             let reason = if key.ends_with('/') && *size == 0 {
                 &mut skipped.folders

@@ -210,7 +210,7 @@ fn rejects_beyond_those_tolerated_fail_the_load_and_the_others_are_shown() {
     assert!(out.starts_with("Dry run: read "), "{out}");
     insta::assert_snapshot!(paragraph(&out, " songs   19"), @r"
     songs   19 records = 4 rows + 15 rejected
-    events  71 records = 19 plays + 3 filtered + 49 rejected
+    events  72 records = 20 plays + 3 filtered + 49 rejected
     ");
     assert!(out.contains("\n 64 records rejected\n"), "{out}");
     assert!(out.ends_with("\n   … and 59 more\n"), "{out}");

@@ -2,8 +2,11 @@
 
 use std::error::Error as _;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
+use bzip2::write::BzEncoder;
+use flate2::write::GzEncoder;
 use sparkload::{Config, Error, S3Credentials, Source};
 
 use crate::sources::bucket;
@@ -121,6 +124,41 @@ async fn a_bad_record_fails_the_load_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn junk_where_a_record_should_stand_is_one_reject_and_costs_no_play() {
+    let play = r#"{"page":"NextSong","userId":"1","ts":1,"song":"}{"}"#;
+    let database = postgres::server().database();
+    let junk = [
+        "null",
+        "[]",
+        "\"s\"",
+        "7",
+        "[[{\"page\":\"NextSong\"}],[1,\n2]]",
+        "nul",
+        "\"{\\\"\"",
+        ":",
+    ];
+    let in_array = |what: &str| format!("[{play},{what},{}]", vec![play; 99].join(","));
+    let on_a_line = |what: &str| format!("{play} {what} {}", vec![play; 99].join(" "));
+    let between = junk.iter().flat_map(|what| [(in_array(what), *what), (on_a_line(what), *what)]);
+    let commas = [
+        (in_array(""), ","),
+        (on_a_line(","), ","),
+        (format!("[,{}]", vec![play; 100].join(",")), ","),
+    ];
+    for (text, junk) in between.chain(commas) {
+        let directory = directory_with("junk.json", text.as_bytes());
+        let mut config = config(directory.path(), &database);
+        (config.dry_run, config.max_errors, config.block_bytes) = (true, 1, 1000);
+        let report = sparkload::load(&config).await.unwrap();
+        assert_eq!((report.events.plays, report.rejected()), (100, 1), "{text}");
+        let reject = &report.rejects[0];
+        assert_eq!(reject.record, junk.as_bytes());
+        assert_eq!(reject.reason, "not a JSON object");
+        assert_eq!(&text[reject.byte_offset as usize..][..junk.len()], junk);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invalid_characters_can_be_replaced_and_reject_limits_are_exact() {
     let bytes = b"{\"page\":\"NextSong\",\"userId\":1,\"ts\":1,\"location\":\"a\xe2\x82\\u0000\\ud800b\"}\n{\n";
     let directory = directory_with("bad.json", bytes);
@@ -160,6 +198,54 @@ async fn a_huge_record_is_rejected_without_being_held() {
     assert_eq!(users, [[Some("1 2".to_owned())]]);
 }
 
+fn gzip_of(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_object_is_called_does_not_say_how_it_is_compressed() {
+    let text = fs::read(fixture("sparkify/log_data/2018/11/2018-11-05-events.json")).unwrap();
+    let zstd = zstd::bulk::compress(&text, 1).unwrap();
+    let skippable = [&b"\x5a\x2a\x4d\x18\x03\0\0\0abc"[..], &zstd].concat();
+    let mut bzip2 = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bzip2.write_all(&text).unwrap();
+    let cases: &[(&str, &[u8])] = &[
+        ("x.json", &text),
+        ("x.json.gz", &text),
+        ("x.json.bz2", &text),
+        ("x.json", &gzip_of(&text)),
+        ("x.json.zst", &gzip_of(&text)),
+        ("x.jsonl", &zstd),
+        ("x.json.gz", &skippable),
+        ("x.ndjson", &bzip2.finish().unwrap()),
+    ];
+    let database = postgres::server().database();
+    let mut all = Vec::new();
+    for (name, bytes) in cases {
+        let directory = directory_with(name, bytes);
+        let mut config = config(directory.path(), &database);
+        (config.dry_run, config.block_bytes) = (true, 1000);
+        all.push(sparkload::load(&config).await.unwrap().events);
+    }
+    assert!(all[0].plays > 0);
+    assert!(all.iter().all(|events| *events == all[0]), "{all:?}");
+
+    // What is hardly there is plain text, and none is nothing.
+    for (bytes, records) in [(&b""[..], 1), (b"7", 2), (b"{", 2), (b"\x1f", 2), (b"P", 2)] {
+        let directory = directory_with("x.json.gz", bytes);
+        let mut config = config(directory.path(), &database);
+        (config.dry_run, config.max_errors) = (true, 1);
+        let report = sparkload::load(&config).await.unwrap();
+        assert_eq!(
+            (report.events.records, report.rejected()),
+            (records, records - 1),
+            "{bytes:x?}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_archive_fails_the_load() {
     let gzip = fs::read(fixture("sparkify/log_data/2018/11/2018-11-06-events.json.gz")).unwrap();
@@ -172,7 +258,13 @@ async fn a_broken_archive_fails_the_load() {
         ("cut.json.zst", &zstd[..zstd.len() - 9]),
         ("cut.json.bz2", &bzip2[..bzip2.len() - 9]),
         ("flipped.json.gz", &flipped),
-        ("plain.json.gz", b"{}"),
+        ("double.json.gz", &gzip_of(&gzip)),
+        ("x.json", b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4\x46"),
+        ("x.json", b"PK\x03\x04\x14\0\0\0"),
+        ("x.json", b"PAR1\x15\x04\x15"),
+        ("x.json.gz", &gzip_of(b"PAR1\x15\x04\x15")),
+        ("x.json", b"\xff\xfe{\0\"\0"),
+        ("x.json", b"{\0\"\0a\0"),
     ];
     let database = postgres::server().database();
     let mut all = Vec::new();
@@ -203,9 +295,33 @@ async fn a_broken_archive_fails_the_load() {
     because: the gzip data is broken: deflate decompression error
     help: upload the object again, or leave it out with --exclude
 
-    error: can't decode plain.json.gz
-    because: the gzip data is broken: Invalid gzip header
-    help: upload the object again, or leave it out with --exclude
+    error: can't decode double.json.gz
+    because: it is packed twice, not JSON in UTF-8
+    help: unpack it once, or leave it out with --exclude
+
+    error: can't decode x.json
+    because: it is packed by xz, not JSON in UTF-8
+    help: pack it by gzip, zstd or bzip2 instead, or not at all, or leave it out with --exclude
+
+    error: can't decode x.json
+    because: it is a zip archive, not JSON in UTF-8
+    help: pack it by gzip, zstd or bzip2 instead, or not at all, or leave it out with --exclude
+
+    error: can't decode x.json
+    because: it is a Parquet file, not JSON in UTF-8
+    help: export it as JSON, an object on each line, or leave it out with --exclude
+
+    error: can't decode x.json.gz
+    because: it is a Parquet file, not JSON in UTF-8
+    help: export it as JSON, an object on each line, or leave it out with --exclude
+
+    error: can't decode x.json
+    because: it is UTF-16 text, not JSON in UTF-8
+    help: write it as UTF-8 (iconv -t UTF-8 -f and this encoding), or leave it out with --exclude
+
+    error: can't decode x.json
+    because: it is UTF-16 text, not JSON in UTF-8
+    help: write it as UTF-8 (iconv -t UTF-8 -f and this encoding), or leave it out with --exclude
     ");
 }
 

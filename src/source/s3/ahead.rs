@@ -149,7 +149,6 @@ mod tests {
 
     use super::super::Purpose;
     use super::*;
-    use crate::decode::Compression;
     use crate::retry::Retry;
     use crate::source::{Kind, Reach, S3Options};
     use crate::test_s3::{Fault, Operation, S3, When};
@@ -169,8 +168,7 @@ mod tests {
             Bucket::open(Purpose::Source, "music", "", &options, Retry::default(), reach).await;
         let entry = bucket.list().await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);
-        let (kind, compression) = (Kind::Logs, Compression::Plain);
-        let object = Object { id: 1, rank: 0, kind, name, size, etag, compression };
+        let object = Object { id: 1, rank: 0, kind: Kind::Logs, name, size, etag };
         (server, bytes, Arc::new(bucket), object)
     }
 
