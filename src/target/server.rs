@@ -23,9 +23,12 @@ use crate::source::S3Options;
 /// libpq waits for ever; a load that nobody watches should fail while someone still remembers it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Firewalls and load balancers drop connections that are silent for a few minutes (AWS: 350 s), as
-/// they are while an index is built.
-const KEEPALIVES_IDLE: &str = "60";
+/// A peer that is gone is noticed in 90 seconds: by probes while nothing is sent (six, ten seconds apart, after 30 of
+/// silence), else by what it does not acknowledge. The probes also keep firewalls and load balancers from dropping a
+/// connection that is silent for a few minutes (AWS: 350 s), as it is while an index is built.
+const KEEPALIVES: [(&str, &str); 3] =
+    [("keepalives_idle", "30"), ("keepalives_interval", "10"), ("keepalives_retries", "6")];
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Where a socket is by default: PostgreSQL as distributions build it, then as its own source does.
 const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
@@ -33,13 +36,12 @@ const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 const DEFAULT_PORT: u16 = 5432;
 
 /// The parameters that tokio-postgres understands by itself and that need nothing from us.
-const SESSION: [&str; 12] = [
+const SESSION: [&str; 11] = [
     "user",
     "dbname",
     "options",
     "application_name",
     "sslnegotiation",
-    "tcp_user_timeout",
     "keepalives",
     "keepalives_idle",
     "keepalives_interval",
@@ -88,7 +90,7 @@ impl Server {
     /// Understood are host, hostaddr, port (each a list, too), user, password, dbname, passfile, options,
     /// application_name, connect_timeout (10 seconds; 0 waits for ever), sslmode, sslrootcert (a PEM file, or
     /// `system`), sslcert, sslkey, sslnegotiation, channel_binding, target_session_attrs,
-    /// load_balance_hosts, the keepalives and tcp_user_timeout.
+    /// load_balance_hosts, the keepalives and tcp_user_timeout (milliseconds; 90,000 unless told otherwise).
     ///
     /// # Errors
     ///
@@ -134,6 +136,11 @@ impl Server {
         let roots = roots.or_else(|| defaults.home_file(".postgresql/root.crt").map(Roots::File));
         let identity = identity(take("sslcert"), take("sslkey"), defaults)?;
 
+        let tcp_user_timeout = match take("tcp_user_timeout") {
+            None => Some(TCP_USER_TIMEOUT),
+            Some(text) => milliseconds(&text).ok_or_else(|| invalid("tcp_user_timeout"))?,
+        };
+
         let mut session: Parameters =
             SESSION.iter().filter_map(|&key| Some((key.to_owned(), take(key)?))).collect();
         if let Some(unknown) = parameters.into_keys().next() {
@@ -143,15 +150,22 @@ impl Server {
         session.insert("user".to_owned(), user.clone());
         session.insert("dbname".to_owned(), dbname.clone());
         session.entry("application_name".to_owned()).or_insert_with(|| "sparkload".to_owned());
-        session.entry("keepalives_idle".to_owned()).or_insert_with(|| KEEPALIVES_IDLE.to_owned());
+        for (keyword, default) in KEEPALIVES {
+            session.entry(keyword.to_owned()).or_insert_with(|| default.to_owned());
+        }
         let direct = session.get("sslnegotiation").is_some_and(|how| how == "direct");
+
+        let mut session = Box::new(self::session(&session)?);
+        if let Some(timeout) = tcp_user_timeout {
+            session.tcp_user_timeout(timeout);
+        }
 
         Ok(Self {
             addresses,
             balance,
             user,
             dbname,
-            session: Box::new(self::session(&session)?),
+            session,
             password,
             passfile,
             sslmode,
@@ -299,6 +313,12 @@ fn identity(
     }
 }
 
+/// A time as libpq counts it, where 0 and less leave it to the system; `None` if it is no number.
+fn milliseconds(text: &str) -> Option<Option<Duration>> {
+    let milliseconds: i64 = text.trim().parse().ok()?;
+    Some(u64::try_from(milliseconds).ok().filter(|&it| it > 0).map(Duration::from_millis))
+}
+
 /// Lets tokio-postgres read the parameters that are its own, one by one to know which it refuses.
 fn session(parameters: &Parameters) -> Result<tokio_postgres::Config> {
     let mut all = String::new();
@@ -387,7 +407,11 @@ mod tests {
     fn what_goes_into_a_session() {
         let with_defaults = Server::parse("host=h", &defaults(&[])).unwrap();
         assert_eq!(with_defaults.session.get_application_name(), Some("sparkload"));
-        assert_eq!(with_defaults.session.get_keepalives_idle(), Duration::from_secs(60));
+        let seconds = Duration::from_secs;
+        assert_eq!(with_defaults.session.get_keepalives_idle(), seconds(30));
+        assert_eq!(with_defaults.session.get_keepalives_interval(), Some(seconds(10)));
+        assert_eq!(with_defaults.session.get_keepalives_retries(), Some(6));
+        assert_eq!(with_defaults.session.get_tcp_user_timeout(), Some(&seconds(90)));
         assert_eq!(with_defaults.session.get_options(), None);
         assert_eq!(with_defaults.timeout, Some(CONNECT_TIMEOUT));
         assert_eq!(with_defaults.sslmode, SslMode::Prefer);
@@ -401,6 +425,20 @@ mod tests {
         assert_eq!(told.timeout, None);
         assert_eq!(told.password.unwrap().expose_secret(), "p");
         assert!(told.tls.is_none());
+    }
+
+    #[test]
+    fn a_user_timeout_is_in_milliseconds_as_libpq_has_it() {
+        for (value, expected) in [
+            ("15000", Some(Duration::from_secs(15))),
+            (" 1 ", Some(Duration::from_millis(1))),
+            ("0", None),
+            ("-1", None),
+        ] {
+            let told = format!("host=h tcp_user_timeout='{value}'");
+            let server = Server::parse(&told, &defaults(&[])).unwrap();
+            assert_eq!(server.session.get_tcp_user_timeout(), expected.as_ref(), "{value}");
+        }
     }
 
     #[test]
@@ -424,6 +462,7 @@ mod tests {
             ("host=a,b hostaddr=::1", "`host` and `hostaddr` do not name equally many servers"),
             ("hostaddr=s3cret", "`hostaddr` of the target has an invalid value"),
             ("host=h sslmode=s3cret", "`sslmode` has a value that does not exist"),
+            ("host=h tcp_user_timeout=9s", "`tcp_user_timeout` of the target has an invalid value"),
             ("host=h connect_timeout=x", "`connect_timeout` of the target has an invalid value"),
             ("host=h channel_binding=x", "`channel_binding` of the target has an invalid value"),
             ("host=h sslcert=/c.pem", "`sslcert` is given without `sslkey`"),
