@@ -34,8 +34,9 @@ demo-redshift: ## make a cluster in moto's AWS, and load the fixtures into a sta
 	$(CARGO) build --locked --bin sparkload --example demo_redshift
 	@$(CARGO) run --quiet --locked --example demo_redshift
 
-test: ## install a PostgreSQL server and moto if the machine has none, and run all tests
+test: ## install a PostgreSQL server, poolers and moto if the machine has none, and run all tests
 	@sh tests/postgres.sh
+	@sh tests/poolers.sh
 	@sh tests/moto.sh
 	$(CARGO) test --locked
 	$(CARGO) test --locked --features failpoints --test failpoints

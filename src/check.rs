@@ -7,7 +7,7 @@ use serde_json::Number;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::{Error, Result};
-use crate::query::{connect_to_schema, refused};
+use crate::query::{in_schema, refused};
 use crate::target::{Database, Target};
 
 const SQL: &str = include_str!("sql/check.sql");
@@ -44,9 +44,9 @@ pub enum Verdict {
 /// The target can't be reached, or a table is missing.
 pub async fn check(target: &Target, schema: &str) -> Result<Vec<Check>> {
     let database = Database::open(target).await?;
-    let client = connect_to_schema(&database, schema).await?;
+    let client = database.connect().await?;
     let messages = client
-        .simple_query(SQL)
+        .simple_query(&in_schema(schema, SQL))
         .await
         .map_err(|error| refused("the tables can't be checked", error, schema))?;
     let mut checks = Vec::new();

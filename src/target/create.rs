@@ -5,7 +5,7 @@ use tokio_postgres::Transaction;
 use super::lock::{self, Patience};
 use super::postgres::{KEYS, check_schema_name};
 use super::publish::{INDEXES, Moved, begin, build_missing_indexes, move_missing, qualified};
-use super::{Database, Target, failed, leftover, quoted, redshift, upgrade};
+use super::{Database, Target, failed, leftover, pooler, quoted, redshift, upgrade};
 use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::retry::Retry;
@@ -36,6 +36,7 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     }
     check_schema_name(schema)?;
     let mut client = database.connect().await?;
+    let between = pooler::look(&database, &client).await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;
@@ -62,6 +63,7 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     transaction.commit().await.map_err(what)?;
     // The server would give the lock back by itself, but only when it has noticed that we are gone.
     client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
+    between.forget(&client).await;
     Ok(moved)
 }
 

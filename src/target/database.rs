@@ -84,6 +84,24 @@ impl Database {
         }
     }
 
+    /// Keeps a connection that nobody uses yet for the next one who wants one.
+    pub(super) fn spare(&self, client: Client) {
+        match self {
+            Self::Server(_, spare) => *spare.slot() = Some(client),
+            #[cfg(feature = "embedded")]
+            Self::Embedded(_) => {}
+        }
+    }
+
+    /// Whether there may be something between it and us.
+    pub(super) fn is_server(&self) -> bool {
+        match self {
+            Self::Server(..) => true,
+            #[cfg(feature = "embedded")]
+            Self::Embedded(_) => false,
+        }
+    }
+
     /// The dialect that it speaks: a server is asked, unless its settings tell. The connection that takes is the first
     /// one to be given out.
     ///

@@ -11,6 +11,7 @@ mod load;
 mod lock;
 mod merge;
 mod passfile;
+mod pooler;
 mod postgres;
 mod publish;
 mod redshift;

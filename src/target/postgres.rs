@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::leftover::{self, Keep};
@@ -33,7 +34,7 @@ pub(crate) struct PostgresLoad {
     taken_over: bool,
     link: Arc<Link>,
     /// The first one holds the lock and publishes; all of them write.
-    sessions: Vec<Session>,
+    sessions: Vec<Arc<Session>>,
     /// What is or was being published.
     publishing: OnceLock<Run>,
 }
@@ -59,8 +60,9 @@ impl PostgresLoad {
         // No other load ever has the same name, so that none of this one's connections can write into the tables of
         // its successor.
         let link = Arc::new(Link::new(database, leftover::name(schema), config.retry));
-        let mut sessions = vec![Session::locking(link.clone(), schema)];
-        sessions.extend((1..connections).map(|_| Session::new(link.clone())));
+        let first = Arc::new(Session::locking(link.clone(), schema));
+        let others = (1..connections).map(|_| Arc::new(Session::beside(&first)));
+        let sessions = [first.clone()].into_iter().chain(others).collect();
         Ok(Self {
             schema: schema.clone(),
             settings: Settings::of(config).text(),
@@ -252,12 +254,17 @@ impl PostgresLoad {
             };
             match tries.settle(cleared).await {
                 Ok(None) => {}
-                Ok(Some(())) => return,
+                Ok(Some(())) => break,
                 Err(error) => {
                     tracing::debug!(%error, "can't clear away after a load");
-                    return;
+                    break;
                 }
             }
+        }
+        drop(tries);
+        let left = join_all(self.sessions.iter().map(|session| session.leave()));
+        if timeout(GOODBYE, left).await.is_err() {
+            tracing::debug!("it takes too long to clear the sessions of a pooler");
         }
     }
 
@@ -282,34 +289,41 @@ impl PostgresLoad {
     }
 
     async fn let_go(self, rest: Rest) -> Result<Discarded> {
-        if !self.link.is_reached() {
+        if !self.link.is_used() {
             return Ok(Discarded::Cleared);
         }
-        let Self { schema, link, sessions, publishing, .. } = self;
         let mut control = None;
         let mut processes = Vec::new();
-        for (number, session) in sessions.into_iter().enumerate() {
-            let (client, unsettled) = session.close();
+        for (number, session) in self.sessions.iter().enumerate() {
+            let (client, unsettled) = session.close().await;
             processes.extend(unsettled);
-            if number == 0 {
-                control = client;
+            match client {
+                Some(client) if number == 0 => control = Some(client),
+                Some(client) => self.link.leave(&client).await,
+                None => {}
             }
         }
         let client = match control {
             Some(client) => client,
-            None => link.database.connect().await?,
+            None => self.link.database.connect().await?,
         };
-        end_processes(&client, &processes).await?;
-        if let Some(run) = publishing.get()
-            && ledger::has(&client, &schema, run).await?
+        end_processes(&client, &self.link.loading, &processes).await?;
+        let discarded = self.clear_or_keep(&client, rest).await;
+        self.link.leave(&client).await;
+        discarded
+    }
+
+    async fn clear_or_keep(&self, client: &Client, rest: Rest) -> Result<Discarded> {
+        let loading = &self.link.loading;
+        if let Some(run) = self.publishing.get()
+            && ledger::has(client, &self.schema, run).await?
         {
-            clear(&client, &link.loading).await?;
+            clear(client, loading).await?;
             return Ok(Discarded::Published);
         }
-        let loading = link.loading.clone();
         // What can't be looked into is of no use, and may not even be there.
         let is_useful = rest == Rest::KeptIfUseful
-            && leftover::is_worth_keeping(&client, &loading).await.unwrap_or(false);
+            && leftover::is_worth_keeping(client, loading).await.unwrap_or(false);
         if is_useful {
             tracing::info!(
                 schema = loading,
@@ -319,7 +333,7 @@ impl PostgresLoad {
             client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
             return Ok(Discarded::LeftBehind);
         }
-        clear(&client, &loading).await?;
+        clear(client, loading).await?;
         Ok(Discarded::Cleared)
     }
 }

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::lock::{self, Patience};
 use super::postgres::check_schema_name;
-use super::{Database, Target, failed, leftover, quoted};
+use super::{Database, Target, failed, leftover, pooler, quoted};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::retry::Retry;
@@ -21,6 +21,7 @@ pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     let database = open(target).await?;
     let client = database.connect().await?;
+    pooler::look(&database, &client).await?;
     drop_scratch(&client, schema).await?;
     let name = quoted(schema);
     let make = format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS '{MARK}'");
@@ -37,6 +38,7 @@ pub(crate) async fn remove(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
     let database = open(target).await?;
     let client = database.connect().await?;
+    pooler::look(&database, &client).await?;
     drop_scratch(&client, schema).await?;
     client.batch_execute(UNLOCK).await.map_err(what)
 }

@@ -3,6 +3,7 @@
 mod connect;
 mod conninfo;
 mod defaults;
+mod key;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::conninfo::Parameters;
 pub use self::defaults::Defaults;
+pub(super) use self::key::process;
 use super::tls::{self, Identity, Roots, SslMode};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::database::is_answer;
+use super::pooler::{self, Between};
 use super::{Database, failed, lock, quoted};
 use crate::error::{Error, Remedy, Result};
 use crate::retry::{Attempts, Retry};
@@ -31,6 +32,12 @@ pub(super) struct Link {
     done: AtomicI64,
     /// A connection was made once: what the settings name is there.
     reached: AtomicBool,
+    /// What stands between was found out, and lets a load through.
+    passable: AtomicBool,
+    /// Where sessions go back to a pooler, which may leave their state as it is.
+    pooled: AtomicBool,
+    /// No more connections were to be had.
+    scarce: AtomicBool,
     /// The private schema was made, and is there until the load ends.
     begun: AtomicBool,
 }
@@ -44,6 +51,9 @@ impl Link {
             next_step: AtomicI64::new(1),
             done: AtomicI64::new(0),
             reached: AtomicBool::new(false),
+            passable: AtomicBool::new(false),
+            pooled: AtomicBool::new(false),
+            scarce: AtomicBool::new(false),
             begun: AtomicBool::new(false),
         }
     }
@@ -81,9 +91,47 @@ impl Link {
             .with_remedy(Remedy::StartOver))
     }
 
-    /// Whether a connection was ever made.
-    pub fn is_reached(&self) -> bool {
-        self.reached.load(Ordering::Relaxed)
+    /// Whether anything may have been done over a connection.
+    pub fn is_used(&self) -> bool {
+        self.passable.load(Ordering::Relaxed)
+    }
+
+    /// Finds out, once, whether sessions of the load are its own, over a connection that is not used yet.
+    ///
+    /// # Errors
+    ///
+    /// They are not.
+    async fn require_sessions(&self, first: &Client) -> Result<()> {
+        if self.passable.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match pooler::look(&self.database, first).await? {
+            Between::Nothing => {}
+            Between::Pooler(second) => {
+                self.pooled.store(true, Ordering::Relaxed);
+                match second {
+                    Ok(second) => self.database.spare(second),
+                    Err(error) => self.do_without(&error),
+                }
+            }
+        }
+        self.passable.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Goes on with the connections that there are, since no more are to be had.
+    fn do_without(&self, error: &Error) {
+        if !self.scarce.swap(true, Ordering::Relaxed) {
+            let because = error.causes();
+            tracing::warn!(because, "{error}: the load goes on with fewer connections");
+        }
+    }
+
+    /// Leaves nothing in the session of `client`, if it goes back to a pooler.
+    pub async fn leave(&self, client: &Client) {
+        if self.pooled.load(Ordering::Relaxed) {
+            pooler::forget(client).await;
+        }
     }
 
     /// The private schema has gone, or is about to.
@@ -104,6 +152,8 @@ pub(super) struct Session {
     /// The schema whose lock this session holds as long as it is connected.
     locks: Option<String>,
     line: Mutex<Line>,
+    /// Does this one's work as well where no connection is to be had for it.
+    deputy: Option<Arc<Session>>,
 }
 
 #[derive(Default)]
@@ -122,19 +172,25 @@ pub(super) struct Process {
     since: SystemTime,
 }
 
+/// How long a connection beside the first one may take, with all attempts, before the load does without it: a server that
+/// is far away needs a second or so, and who has none to give away may never answer.
+pub(super) const SOON: Duration = Duration::from_secs(3);
+
 /// How long a server may take to end a process that it was told to end; one that is at work looks up within
 /// milliseconds.
 const FAREWELL: Duration = Duration::from_secs(10);
 
 impl Session {
-    /// A session that connects when it is first used.
-    pub fn new(link: Arc<Link>) -> Self {
-        Self { link, locks: None, line: Mutex::default() }
+    /// A session that connects when it is first used, and holds the lock of `schema`: once the load has begun, each new
+    /// connection takes it again.
+    pub fn locking(link: Arc<Link>, schema: &str) -> Self {
+        Self { link, locks: Some(schema.to_owned()), line: Mutex::default(), deputy: None }
     }
 
-    /// One that holds the lock of `schema`: once the load has begun, each new connection takes it again.
-    pub fn locking(link: Arc<Link>, schema: &str) -> Self {
-        Self { locks: Some(schema.to_owned()), ..Self::new(link) }
+    /// Another one, whose work `first` does if no connection is to be had for it.
+    pub fn beside(first: &Arc<Self>) -> Self {
+        let (link, deputy) = (first.link.clone(), Some(first.clone()));
+        Self { link, locks: None, line: Mutex::default(), deputy }
     }
 
     /// Does `work` in a transaction of its own exactly once, however often the connection breaks. What it says to the
@@ -180,14 +236,48 @@ impl Session {
         Tries { session: self, line: self.line.lock().await, attempts }
     }
 
-    async fn connect(&self, line: &mut Line) -> Result<Client> {
+    /// A connection, as soon as one is to be had; `None` if none is, and another session is to do the work.
+    async fn connect(&self, line: &mut Line) -> Result<Option<Client>> {
+        if self.deputy.is_none() {
+            return self.connect_once(line).await.map(Some);
+        }
+        let Link { database, retry, scarce, .. } = &*self.link;
+        if line.processes.is_empty() && scarce.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut last = None;
+        let mut attempts = retry.attempts();
+        let soon = timeout(SOON, async {
+            loop {
+                match self.connect_once(line).await {
+                    Err(error) if error.remedy() == Remedy::TryAgain => last = Some(error),
+                    connected => return connected.map(Some),
+                }
+                if !attempts.again().await {
+                    return Ok(None);
+                }
+            }
+        });
+        let connected = soon.await.unwrap_or(Ok(None))?;
+        if connected.is_none() {
+            self.link.do_without(&last.unwrap_or_else(|| late(database)));
+        }
+        Ok(connected)
+    }
+
+    async fn connect_once(&self, line: &mut Line) -> Result<Client> {
         let Link { database, .. } = &*self.link;
-        let client = database.connect().await?;
+        // Whatever is said against another connection, the first one was let in.
+        let refused = |error: Error| match self.deputy {
+            Some(_) => error.with_remedy(Remedy::TryAgain),
+            None => error,
+        };
+        let client = database.connect().await.map_err(refused)?;
         self.link.reached.store(true, Ordering::Relaxed);
+        self.link.require_sessions(&client).await?;
         let what = |cause| failed(format!("can't begin a session with {database}"), cause);
         line.processes.extend(Process::of(&client).await.map_err(what)?);
-        end_processes(&client, &line.processes).await?;
-        line.processes.drain(..line.processes.len().saturating_sub(1));
+        line.end_others(&client, &self.link.loading).await?;
 
         let setup = include_str!("../sql/session.sql");
         let row = client.query_one(setup, &[&self.link.loading]).await.map_err(what)?;
@@ -203,9 +293,16 @@ impl Session {
         Ok(client)
     }
 
+    /// Leaves nothing in a session that goes back to a pooler, which may lend it to another client as it is.
+    pub async fn leave(&self) {
+        if let Some(client) = &self.line.lock().await.client {
+            self.link.leave(client).await;
+        }
+    }
+
     /// Ends the session; returns its client if nothing is open there, and the processes that may hold something.
-    pub fn close(self) -> (Option<Client>, Vec<Process>) {
-        let Line { client, unsettled, processes } = self.line.into_inner();
+    pub async fn close(&self) -> (Option<Client>, Vec<Process>) {
+        let Line { client, unsettled, processes } = std::mem::take(&mut *self.line.lock().await);
         match client {
             Some(client) if !unsettled && !client.is_closed() => (Some(client), Vec::new()),
             _ => (None, processes),
@@ -239,17 +336,34 @@ impl Tries<'_> {
     ///
     /// There is no connection, for now or at all.
     pub async fn client(&mut self) -> Result<&mut Client> {
+        while !self.is_ready().await? {
+            let deputy = self.session.deputy.as_deref().expect("the first session gets its own");
+            // What this session's last transaction has open would be in the way.
+            let processes = std::mem::take(&mut self.line.processes);
+            (self.session, self.line) = (deputy, deputy.line.lock().await);
+            self.line.processes.splice(0..0, processes);
+        }
+        let Line { client, unsettled, .. } = &mut *self.line;
+        *unsettled = true;
+        Ok(client.as_mut().expect("it is connected"))
+    }
+
+    /// Connects the session if it isn't, and ends what others have left open; returns whether it is connected.
+    async fn is_ready(&mut self) -> Result<bool> {
         let line = &mut *self.line;
         if line.unsettled {
             line.settle().await;
         }
-        if line.client.as_ref().is_none_or(Client::is_closed) {
-            // The embedded PostgreSQL takes one connection at a time.
-            line.client = None;
-            line.client = Some(self.session.connect(line).await?);
+        match line.client.take().filter(|client| !client.is_closed()) {
+            Some(client) => {
+                let ended = line.end_others(&client, &self.session.link.loading).await;
+                line.client = Some(client);
+                ended?;
+            }
+            // The embedded PostgreSQL takes one connection at a time: the old one is dropped by now.
+            None => line.client = self.session.connect(line).await?,
         }
-        line.unsettled = true;
-        Ok(line.client.as_mut().expect("it has just been connected"))
+        Ok(line.client.is_some())
     }
 
     /// Takes down how an attempt went, and waits a while where another one is to follow: then it returns `None`.
@@ -268,7 +382,7 @@ impl Tries<'_> {
         };
         self.line.settle().await;
         if error.remedy() != Remedy::TryAgain
-            || !(self.session.link.is_reached() || is_answer(&error))
+            || !(self.session.link.reached.load(Ordering::Relaxed) || is_answer(&error))
         {
             return Err(error);
         }
@@ -293,6 +407,15 @@ impl Line {
         }
         self.unsettled = false;
     }
+
+    /// Ends the processes that have served this session before the one that does now, the last of them.
+    async fn end_others(&mut self, client: &Client, loading: &str) -> Result<()> {
+        if self.processes.len() > 1 {
+            end_processes(client, loading, &self.processes).await?;
+            self.processes.drain(..self.processes.len() - 1);
+        }
+        Ok(())
+    }
 }
 
 impl Process {
@@ -302,15 +425,32 @@ impl Process {
     }
 }
 
-/// Ends `processes` and waits until they are gone: a connection that broke on our side alone would keep its locks, and
-/// could still commit.
-pub(super) async fn end_processes(client: &Client, processes: &[Process]) -> Result<()> {
+/// The error of a server that has not answered in time.
+fn late(database: &Database) -> Error {
+    Error::target(format!("can't connect to {database} once more"))
+        .because(format!("no answer in {} seconds", SOON.as_secs()))
+        .with_remedy(Remedy::TryAgain)
+}
+
+/// Ends `processes`, as far as they are still the load's, and waits until they are gone: a connection that broke on our
+/// side alone would keep its locks, and could still commit. One that a pooler has lent to another client meanwhile has
+/// lost the lock of the load in the schema `loading`.
+pub(super) async fn end_processes(
+    client: &Client,
+    loading: &str,
+    processes: &[Process],
+) -> Result<()> {
     let what = "can't end the server's process of a broken connection";
     let (ids, since): (Vec<i32>, Vec<SystemTime>) =
         processes.iter().map(|process| (process.id, process.since)).unzip();
     let deadline = Instant::now() + FAREWELL;
     let end = include_str!("../sql/end_processes.sql");
-    while !client.query(end, &[&ids, &since]).await.map_err(|it| failed(what, it))?.is_empty() {
+    while !client
+        .query(end, &[&ids, &since, &loading])
+        .await
+        .map_err(|it| failed(what, it))?
+        .is_empty()
+    {
         if Instant::now() > deadline {
             return Err(Error::target(what)
                 .because(format!("it is still there after {} s", FAREWELL.as_secs()))
@@ -343,5 +483,19 @@ mod tests {
                 assert_eq!(client.query_one("SELECT 7", &[]).await.unwrap().get::<_, i32>(0), 7);
             }
         }
+    }
+
+    /// A pooler lends a session to another client when it has cleared it.
+    #[tokio::test]
+    async fn a_process_is_ended_as_long_as_it_holds_the_lock_of_the_load() {
+        let database = test_server::server().database();
+        let (client, other) = (database.connect().await, database.connect().await);
+        let process = Process::of(&other).await.unwrap().unwrap();
+        let lock = "SELECT pg_advisory_lock_shared(hashtext('sparkload loading'), hashtext($1))";
+        other.execute(lock, &[&"another load"]).await.unwrap();
+        end_processes(&client, "a load", &[process]).await.unwrap();
+        other.execute(lock, &[&"a load"]).await.unwrap();
+        end_processes(&client, "a load", &[process]).await.unwrap();
+        assert!(other.simple_query("SELECT").await.is_err());
     }
 }

@@ -24,6 +24,7 @@ mod malformed;
 mod oracle;
 mod other_roles;
 mod place;
+mod poolers;
 mod redshift;
 mod redshift_faults;
 mod redshift_keys;

@@ -17,9 +17,9 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use super::{Address, SOCKET_DIRECTORIES, Server};
 use crate::error::{Error, Remedy, Result};
-use crate::target::is_passing;
 use crate::target::passfile::{self, Login};
 use crate::target::tls::SslMode;
+use crate::target::{is_passing, pooler};
 
 /// One step towards a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +181,9 @@ impl Server {
 
     fn help(&self, failure: &Failure) -> String {
         let Self { user, dbname, .. } = self;
+        if let Some(help) = failure.pooler_help() {
+            return help.into();
+        }
         if let Some(code) = failure.code() {
             return match code.code() {
                 "28P01" => format!(
@@ -283,10 +286,20 @@ impl Failure {
         matches!(self, Self::Postgres(_)) && self.to_string().contains("unknown authentication tag")
     }
 
+    /// What to do about what a pooler refuses for good.
+    fn pooler_help(&self) -> Option<&'static str> {
+        match self {
+            Self::Postgres(error) => pooler::help(error.as_db_error()?),
+            _ => None,
+        }
+    }
+
     /// Whether a server that was there before may be there again in a while.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Postgres(error) => is_passing(error) && !self.is_unknown_login(),
+            Self::Postgres(error) => {
+                is_passing(error) && !self.is_unknown_login() && self.pooler_help().is_none()
+            }
             Self::Lookup(_) | Self::Late(_) | Self::Nowhere => true,
         }
     }
