@@ -11,7 +11,7 @@ use crate::report::Progress;
 use crate::retry::Retry;
 use crate::source::Source;
 use crate::star::Matching;
-use crate::target::{CopyAccess, S3Stage, Server, Target};
+use crate::target::{CopyAccess, S3Stage, Server, Silence, Target};
 
 /// Everything [`load`](crate::load) needs to know; nothing is read from the environment.
 #[derive(Debug, Clone)]
@@ -45,6 +45,8 @@ pub struct Config {
     pub wait: Option<Duration>,
     /// When to give up on what fails for now.
     pub retry: Retry,
+    /// What to do when PostgreSQL does not answer.
+    pub silence: Silence,
     /// Bounds the bytes in flight between the source and the target; half of them are those of staged files where there
     /// is a stage.
     pub memory: usize,
@@ -78,6 +80,7 @@ impl Config {
             dry_run: false,
             wait: None,
             retry: Retry::default(),
+            silence: Silence::default(),
             memory: 128 << 20,
             fetches: 32,
             connections: None,

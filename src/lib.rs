@@ -99,7 +99,7 @@ pub use retry::Retry;
 pub use source::{Encryption, Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};
 pub use star::Matching;
 pub use table::Table;
-pub use target::{CopyAccess, Defaults, Existing, S3Stage, Server, Target, create};
+pub use target::{CopyAccess, Defaults, Existing, S3Stage, Server, Silence, Target, create};
 
 #[cfg(all(test, feature = "s3"))]
 #[path = "../tests/support/s3.rs"]

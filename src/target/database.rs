@@ -4,12 +4,14 @@ use std::error::Error as _;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_postgres::error::DbError;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 #[cfg(feature = "embedded")]
 use super::embedded::Engine;
 use super::server::Server;
+use super::silence::{Connected, Silence};
 use super::{Target, failed};
 use crate::dialect::Dialect;
 use crate::error::{Error, Remedy, Result};
@@ -26,10 +28,10 @@ pub(crate) enum Database {
 
 /// The connection that a server's dialect was asked over.
 #[derive(Debug, Default)]
-pub(crate) struct Spare(Mutex<Option<Client>>);
+pub(crate) struct Spare(Mutex<Option<Connected>>);
 
 impl Spare {
-    fn slot(&self) -> MutexGuard<'_, Option<Client>> {
+    fn slot(&self) -> MutexGuard<'_, Option<Connected>> {
         self.0.lock().expect("nothing panics while it holds the lock")
     }
 }
@@ -71,23 +73,32 @@ impl Database {
     ///
     /// Those of [`Server::connect`]; with the embedded database, another one is open.
     pub(crate) async fn connect(&self) -> Result<Client> {
+        Ok(self.connect_with_pulse().await?.client)
+    }
+
+    /// Opens one connection, and takes its pulse.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Database::connect`].
+    pub(super) async fn connect_with_pulse(&self) -> Result<Connected> {
         match self {
             Self::Server(server, spare) => {
-                let asked = spare.slot().take().filter(|client| !client.is_closed());
+                let asked = spare.slot().take().filter(|spare| !spare.client.is_closed());
                 match asked {
-                    Some(client) => Ok(client),
-                    None => server.connect().await,
+                    Some(connected) => Ok(connected),
+                    None => Connected::by(server.connect()).await,
                 }
             }
             #[cfg(feature = "embedded")]
-            Self::Embedded(engine) => engine.connect().await,
+            Self::Embedded(engine) => Connected::by(engine.connect()).await,
         }
     }
 
     /// Keeps a connection that nobody uses yet for the next one who wants one.
-    pub(super) fn spare(&self, client: Client) {
+    pub(super) fn spare(&self, connected: Connected) {
         match self {
-            Self::Server(_, spare) => *spare.slot() = Some(client),
+            Self::Server(_, spare) => *spare.slot() = Some(connected),
             #[cfg(feature = "embedded")]
             Self::Embedded(_) => {}
         }
@@ -118,17 +129,17 @@ impl Database {
         let mut reached = false;
         loop {
             let asked = async {
-                let client = server.connect().await?;
+                let connected = Connected::by(server.connect()).await?;
                 reached = true;
                 let dialect = match server.dialect() {
                     Some(dialect) => dialect,
-                    None => ask(server, &client).await?,
+                    None => ask(server, &connected.client).await?,
                 };
-                Ok::<_, Error>((dialect, client))
+                Ok::<_, Error>((dialect, connected))
             };
             let error = match asked.await {
-                Ok((dialect, client)) => {
-                    *spare.slot() = Some(client);
+                Ok((dialect, connected)) => {
+                    *spare.slot() = Some(connected);
                     return Ok(dialect);
                 }
                 Err(error) => error,
@@ -144,7 +155,14 @@ impl Database {
 
 async fn ask(server: &Server, client: &Client) -> Result<Dialect> {
     let what = |cause| failed(format!("can't ask {server} what it is"), cause);
-    let answer = client.simple_query("SELECT version()").await.map_err(what)?;
+    let limit = Silence::default().broken_after;
+    let Ok(answer) = timeout(limit, client.simple_query("SELECT version()")).await else {
+        return Err(Error::target(format!("can't ask {server} what it is"))
+            .because(format!("no answer in {} s", limit.as_secs()))
+            .with_help("check that the server is up and reachable, then run the load again")
+            .with_remedy(Remedy::TryAgain));
+    };
+    let answer = answer.map_err(what)?;
     let version = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,

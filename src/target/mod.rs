@@ -21,6 +21,7 @@ pub(crate) mod scratch;
 mod server;
 mod session;
 mod shape;
+mod silence;
 mod tls;
 mod upgrade;
 
@@ -35,6 +36,7 @@ pub use create::{Existing, create};
 pub(crate) use database::Database;
 pub(crate) use load::{Discarded, Load, Part};
 pub use server::{Defaults, Server};
+pub use silence::Silence;
 
 use crate::error::{Error, Remedy};
 use crate::source::{Location, S3Options};

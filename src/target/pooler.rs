@@ -11,6 +11,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::server::process;
 use super::session::SOON;
+use super::silence::Connected;
 use super::{Database, failed};
 use crate::error::{Error, Result};
 
@@ -19,7 +20,7 @@ pub(super) enum Between {
     /// The server itself answers.
     Nothing,
     /// A pooler that keeps a session for each client. To find that out took a second connection, if one was to be had.
-    Pooler(Result<Client>),
+    Pooler(Result<Connected>),
 }
 
 impl Between {
@@ -80,8 +81,9 @@ pub(super) async fn look(database: &Database, first: &Client) -> Result<Between>
     };
     // As long as the second client's transaction is open, the first can't have its session.
     let what = |cause| failed(format!("can't begin a session with {database}"), cause);
-    let Second { client, process } = second;
-    let begun = ask(&client, "BEGIN; SELECT pg_backend_pid()").await;
+    let Second { connected, process } = second;
+    let client = &connected.client;
+    let begun = ask(client, "BEGIN; SELECT pg_backend_pid()").await;
     let kept = match begun {
         Ok(begun) if begun == Some(process) => require_same(database, first, serving).await,
         Ok(begun) => Err(met_two(database, process, begun.unwrap_or_default())),
@@ -95,20 +97,20 @@ pub(super) async fn look(database: &Database, first: &Client) -> Result<Between>
     // A pooler ends the session of a client that goes in the middle of a transaction.
     client.batch_execute("ROLLBACK").await.map_err(what)?;
     kept?;
-    Ok(Between::Pooler(Ok(client)))
+    Ok(Between::Pooler(Ok(connected)))
 }
 
 /// Another client, and the process that serves it.
 struct Second {
-    client: Client,
+    connected: Connected,
     process: i32,
 }
 
 impl Second {
     async fn connect(database: &Database) -> Result<Self> {
-        let client = database.connect().await?;
-        let process = serving(database, &client).await?;
-        Ok(Self { client, process })
+        let connected = database.connect_with_pulse().await?;
+        let process = serving(database, &connected.client).await?;
+        Ok(Self { connected, process })
     }
 }
 

@@ -59,7 +59,8 @@ impl PostgresLoad {
         let connections = config.target.connections(config.connections);
         // No other load ever has the same name, so that none of this one's connections can write into the tables of
         // its successor.
-        let link = Arc::new(Link::new(database, leftover::name(schema), config.retry));
+        let link =
+            Arc::new(Link::new(database, leftover::name(schema), config.retry, config.silence));
         let first = Arc::new(Session::locking(link.clone(), schema));
         let others = (1..connections).map(|_| Arc::new(Session::beside(&first)));
         let sessions = [first.clone()].into_iter().chain(others).collect();

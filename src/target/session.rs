@@ -17,6 +17,7 @@ use tokio_postgres::error::SqlState;
 
 use super::database::is_answer;
 use super::pooler::{self, Between};
+use super::silence::{Connected, Listening, Pulse, Silence, listen};
 use super::{Database, failed, lock, quoted};
 use crate::error::{Error, Remedy, Result};
 use crate::retry::{Attempts, Retry};
@@ -27,6 +28,7 @@ pub(super) struct Link {
     /// The private schema, which holds the new tables until they are published.
     pub loading: String,
     retry: Retry,
+    pub silence: Silence,
     next_step: AtomicI64,
     /// How many steps are done.
     done: AtomicI64,
@@ -43,11 +45,12 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub fn new(database: Database, loading: String, retry: Retry) -> Self {
+    pub fn new(database: Database, loading: String, retry: Retry, silence: Silence) -> Self {
         Self {
             database,
             loading,
             retry,
+            silence,
             next_step: AtomicI64::new(1),
             done: AtomicI64::new(0),
             reached: AtomicBool::new(false),
@@ -127,6 +130,11 @@ impl Link {
         }
     }
 
+    /// Whether no more connections were to be had.
+    pub fn is_scarce(&self) -> bool {
+        self.scarce.load(Ordering::Relaxed)
+    }
+
     /// Leaves nothing in the session of `client`, if it goes back to a pooler.
     pub async fn leave(&self, client: &Client) {
         if self.pooled.load(Ordering::Relaxed) {
@@ -159,6 +167,10 @@ pub(super) struct Session {
 #[derive(Default)]
 struct Line {
     client: Option<Client>,
+    /// That of the client.
+    pulse: Option<Pulse>,
+    /// As long as an answer may be waited for.
+    listening: Option<Listening>,
     /// A transaction may be open.
     unsettled: bool,
     /// The server's processes that serve or have served this session, as far as they may still be there.
@@ -168,8 +180,10 @@ struct Line {
 /// A process of the server; its id alone may be another's later.
 #[derive(Clone, Copy)]
 pub(super) struct Process {
-    id: i32,
-    since: SystemTime,
+    pub id: i32,
+    pub since: SystemTime,
+    /// When the server was started that it belongs to.
+    pub server_since: SystemTime,
 }
 
 /// How long a connection beside the first one may take, with all attempts, before the load does without it: a server that
@@ -272,11 +286,14 @@ impl Session {
             Some(_) => error.with_remedy(Remedy::TryAgain),
             None => error,
         };
-        let client = database.connect().await.map_err(refused)?;
+        let Connected { client, pulse } = database.connect_with_pulse().await.map_err(refused)?;
         self.link.reached.store(true, Ordering::Relaxed);
+        line.listen(&self.link, pulse, None);
         self.link.require_sessions(&client).await?;
         let what = |cause| failed(format!("can't begin a session with {database}"), cause);
-        line.processes.extend(Process::of(&client).await.map_err(what)?);
+        let process = Process::of(&client).await.map_err(what)?;
+        line.processes.extend(process);
+        line.listen(&self.link, line.pulse.clone(), process);
         line.end_others(&client, &self.link.loading).await?;
 
         let setup = include_str!("../sql/session.sql");
@@ -302,7 +319,8 @@ impl Session {
 
     /// Ends the session; returns its client if nothing is open there, and the processes that may hold something.
     pub async fn close(&self) -> (Option<Client>, Vec<Process>) {
-        let Line { client, unsettled, processes } = std::mem::take(&mut *self.line.lock().await);
+        let Line { client, unsettled, processes, .. } =
+            std::mem::take(&mut *self.line.lock().await);
         match client {
             Some(client) if !unsettled && !client.is_closed() => (Some(client), Vec::new()),
             _ => (None, processes),
@@ -351,6 +369,7 @@ impl Tries<'_> {
     /// Connects the session if it isn't, and ends what others have left open; returns whether it is connected.
     async fn is_ready(&mut self) -> Result<bool> {
         let line = &mut *self.line;
+        line.listen(&self.session.link, line.pulse.clone(), line.processes.last().copied());
         if line.unsettled {
             line.settle().await;
         }
@@ -376,11 +395,13 @@ impl Tries<'_> {
         let error = match attempt {
             Ok(done) => {
                 self.line.unsettled = false;
+                self.line.listening = None;
                 return Ok(Some(done));
             }
             Err(error) => error,
         };
         self.line.settle().await;
+        self.line.listening = None;
         if error.remedy() != Remedy::TryAgain
             || !(self.session.link.reached.load(Ordering::Relaxed) || is_answer(&error))
         {
@@ -398,7 +419,19 @@ impl Tries<'_> {
     }
 }
 
+impl Drop for Tries<'_> {
+    fn drop(&mut self) {
+        self.line.listening = None;
+    }
+}
+
 impl Line {
+    /// Listens to the connection with this `pulse`, which `process` serves.
+    fn listen(&mut self, link: &Arc<Link>, pulse: Option<Pulse>, process: Option<Process>) {
+        self.listening = pulse.clone().map(|pulse| listen(link.clone(), pulse, process));
+        self.pulse = pulse;
+    }
+
     /// Rolls back what is open, or gives up the connection.
     async fn settle(&mut self) {
         let Some(client) = &self.client else { return };
@@ -421,7 +454,8 @@ impl Line {
 impl Process {
     async fn of(client: &Client) -> Result<Option<Self>, tokio_postgres::Error> {
         let row = client.query_one(include_str!("../sql/process.sql"), &[]).await?;
-        Ok(row.get::<_, Option<SystemTime>>(1).map(|since| Self { id: row.get(0), since }))
+        let since: Option<SystemTime> = row.get(1);
+        Ok(since.map(|since| Self { id: row.get(0), since, server_since: row.get(2) }))
     }
 }
 
@@ -477,7 +511,7 @@ mod tests {
             let client = database.connect().await;
             client.batch_execute("BEGIN").await.unwrap();
             client.copy_in::<_, Bytes>("COPY missing FROM STDIN").await.map(drop).unwrap_err();
-            let mut line = Line { client: Some(client), unsettled: true, processes: Vec::new() };
+            let mut line = Line { client: Some(client), unsettled: true, ..Line::default() };
             line.settle().await;
             if let Some(client) = line.client {
                 assert_eq!(client.query_one("SELECT 7", &[]).await.unwrap().get::<_, i32>(0), 7);

@@ -33,6 +33,7 @@ mod resume;
 mod sequences;
 mod servers;
 mod shapes;
+mod silence;
 mod soak;
 mod sources;
 mod staged;

@@ -36,6 +36,8 @@ pub enum How {
     Reset,
     /// The client is told by a reset, the server is told nothing.
     HalfOpen,
+    /// Both sides are told nothing, and nothing goes through any more.
+    Silent,
 }
 
 /// One cut.
@@ -63,7 +65,7 @@ struct Shared {
     before: usize,
     /// Bytes to and from the server, by connection.
     traffic: Vec<(usize, usize)>,
-    /// The server's ends of half-open connections.
+    /// The ends of connections that were told nothing.
     held: Vec<Box<dyn Line>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -210,6 +212,7 @@ async fn serve(
             drop(client.set_zero_linger());
             shared.lock().unwrap().held.push(server);
         }
+        How::Silent => shared.lock().unwrap().held.extend([server, Box::new(client)]),
     }
 }
 

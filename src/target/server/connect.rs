@@ -2,9 +2,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use rustls::CertificateError;
@@ -18,6 +20,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use super::{Address, SOCKET_DIRECTORIES, Server};
 use crate::error::{Error, Remedy, Result};
 use crate::target::passfile::{self, Login};
+use crate::target::silence::Pulse;
 use crate::target::tls::SslMode;
 use crate::target::{is_passing, pooler};
 
@@ -348,11 +351,20 @@ fn serve<C>(connection: C)
 where
     C: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
 {
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+    let pulse = Pulse::new();
+    let beating = pulse.clone();
+    let task = tokio::spawn(async move {
+        let mut connection = pin!(connection);
+        // It is polled whenever something is to be sent or has come.
+        let ended = poll_fn(|context| {
+            beating.beat();
+            connection.as_mut().poll(context)
+        });
+        if let Err(error) = ended.await {
             tracing::debug!(%error, cause = error.source(), "a connection ended");
         }
     });
+    pulse.hand_over(task.abort_handle());
 }
 
 /// A number below `limit` that differs from run to run, good enough to spread connections.
