@@ -1,8 +1,5 @@
 -- What an incremental load looks rows up by, so that its cost follows what has changed and not what is there.
 
-CREATE UNIQUE INDEX IF NOT EXISTS staging_events_place ON staging_events (object_id, record_no);
-CREATE UNIQUE INDEX IF NOT EXISTS staging_songs_place ON staging_songs (object_id, record_no);
-
 -- The latest event of a user.
 CREATE INDEX IF NOT EXISTS staging_events_user ON staging_events
     (user_id, ts DESC NULLS LAST, session_id DESC NULLS LAST, item_in_session DESC NULLS LAST);

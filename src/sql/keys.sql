@@ -5,3 +5,5 @@ ALTER TABLE artists ADD PRIMARY KEY (artist_id);
 ALTER TABLE users ADD PRIMARY KEY (user_id);
 ALTER TABLE load_runs ADD PRIMARY KEY (run);
 ALTER TABLE load_objects ADD PRIMARY KEY (object_id, run);
+CREATE UNIQUE INDEX IF NOT EXISTS staging_events_place ON staging_events (object_id, record_no);
+CREATE UNIQUE INDEX IF NOT EXISTS staging_songs_place ON staging_songs (object_id, record_no);

@@ -1,7 +1,7 @@
 -- What brings tables of earlier versions up to date, in place and without the source. Each paragraph stands under the
 -- differences that it ends, in the words of the error that names them, and is run where all of these are found.
 --
--- The live schema is the first in search_path. What is missing in it stands in the second one, and is moved afterwards.
+-- The live schema is the first in search_path; a table that it lacked has been made there.
 -- Views, grants and foreign keys are to stay: a column is added, renamed or widened, never dropped.
 
 -- load_errors lacks object_id bigint NOT NULL
@@ -22,7 +22,8 @@ ALTER TABLE load_objects
     ADD filtered BIGINT,
     ADD staged BIGINT,
     ADD loaded_at TIMESTAMP,
-    ADD replaced_by BIGINT;
+    ADD replaced_by BIGINT,
+    ADD PRIMARY KEY (object_id, run);
 UPDATE load_objects AS entry
 SET run = (SELECT max(run) FROM load_objects),
     -- Logs were numbered first; an object between the last log and the first song that have rows has none itself.
@@ -47,9 +48,9 @@ ALTER TABLE load_objects
     ALTER taken SET NOT NULL,
     ALTER filtered SET NOT NULL,
     ALTER staged SET NOT NULL,
-    ALTER loaded_at SET NOT NULL,
-    ADD PRIMARY KEY (object_id, run);
+    ALTER loaded_at SET NOT NULL;
 ALTER TABLE load_errors ADD object_id BIGINT;
+ALTER TABLE load_errors REPLICA IDENTITY FULL;
 UPDATE load_errors AS reject
 SET run = entry.run, object_id = entry.object_id
 FROM load_objects AS entry

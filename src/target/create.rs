@@ -3,8 +3,10 @@
 use tokio_postgres::Transaction;
 
 use super::lock::{self, Patience};
-use super::postgres::{KEYS, check_schema_name};
-use super::publish::{INDEXES, Moved, begin, build_missing_indexes, move_missing, qualified};
+use super::missing::{build_missing_indexes, make_missing};
+use super::postgres::check_schema_name;
+use super::publish::{begin, qualified};
+use super::replication::{self, Replication};
 use super::{Database, Target, failed, leftover, pooler, quoted, redshift, upgrade};
 use crate::dialect::Dialect;
 use crate::error::Result;
@@ -49,22 +51,21 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
         Existing::Drop => drop_tables(&transaction, schema).await?,
         Existing::Keep => {}
     }
-    // Made beside the tables that are there, those that are missing are moved to them.
-    leftover::make(&transaction, schema, &beside, None).await?;
-    upgrade::run(&transaction, schema, &beside).await?;
-    let finish = [KEYS, INDEXES].concat();
-    transaction.batch_execute(&finish).await.map_err(what)?;
-    let Moved { moved, kept: _ } = move_missing(&transaction, schema, &beside).await?;
+    // Made beside the tables that are there, to compare them with.
+    leftover::make(&transaction, schema, &beside, None, Replication::Off).await?;
     let back = format!("SET LOCAL search_path = {}", quoted(schema));
     transaction.batch_execute(&back).await.map_err(what)?;
+    let made = make_missing(&transaction, schema).await?;
+    upgrade::run(&transaction, schema, &beside).await?;
     build_missing_indexes(&transaction, schema).await?;
+    replication::identify(&transaction, schema).await?;
     let clear = format!("DROP SCHEMA {} CASCADE", quoted(&beside));
     transaction.batch_execute(&clear).await.map_err(what)?;
     transaction.commit().await.map_err(what)?;
     // The server would give the lock back by itself, but only when it has noticed that we are gone.
     client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
     between.forget(&client).await;
-    Ok(moved)
+    Ok(made)
 }
 
 async fn drop_tables(transaction: &Transaction<'_>, schema: &str) -> Result<()> {

@@ -7,18 +7,26 @@ use std::slice;
 
 use tokio_postgres::{Client, GenericClient, Row};
 
+use super::missing::TABLES;
+use super::replication::Replication;
 use super::session::Work;
 use super::{failed, literal, present, quoted};
 use crate::error::Result;
 use crate::ledger::Plan;
 
-/// The tables of a private schema.
-const TABLES: &str = concat!(include_str!("../sql/tables.sql"), include_str!("../sql/loading.sql"));
+/// The statements that make the tables of a private schema.
+fn tables(replication: Replication) -> String {
+    let tables = [TABLES, include_str!("../sql/loading.sql")].concat();
+    match replication {
+        Replication::Off => tables,
+        Replication::On => tables.replace("CREATE TABLE", "CREATE UNLOGGED TABLE"),
+    }
+}
 
 /// The program that must have made the tables: its version, and a digest (64-bit FNV-1a) of what it makes, since a version is
 /// not only changed as its number is.
-fn program() -> String {
-    let digest = TABLES.bytes().fold(0xcbf2_9ce4_8422_2325, |digest: u64, byte| {
+fn program(tables: &str) -> String {
+    let digest = tables.bytes().fold(0xcbf2_9ce4_8422_2325, |digest: u64, byte| {
         (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{} {digest:016x}", env!("CARGO_PKG_VERSION"))
@@ -41,6 +49,7 @@ pub(super) async fn make(
     schema: &str,
     loading: &str,
     settings: Option<&str>,
+    replication: Replication,
 ) -> Result<()> {
     let what = |cause| failed(format!("can't make a schema for a load into {schema}"), cause);
     let (name, mark) = (quoted(loading), literal(&mark(schema)));
@@ -50,6 +59,7 @@ pub(super) async fn make(
     let rows = client.query(include_str!("../sql/default_grantees.sql"), &[]).await;
     let grantees: Vec<String> = rows.map_err(what)?.iter().map(|row| row.get(0)).collect();
     // One message, and so one transaction.
+    let tables = tables(replication);
     let keep_out = match grantees.join(", ") {
         nobody if nobody.is_empty() => nobody,
         grantees => format!(
@@ -58,9 +68,10 @@ pub(super) async fn make(
         ),
     };
     let enter = settings.map_or_else(String::new, |settings| {
-        format!("INSERT INTO unfinished VALUES ({}, {});", literal(&program()), literal(settings))
+        let program = literal(&program(&tables));
+        format!("INSERT INTO unfinished VALUES ({program}, {});", literal(settings))
     });
-    client.batch_execute(&(make + TABLES + &keep_out + &enter)).await.map_err(what)
+    client.batch_execute(&(make + &tables + &keep_out + &enter)).await.map_err(what)
 }
 
 /// What loads into a schema have left behind.
@@ -159,7 +170,7 @@ async fn usual_triggers(client: &Client, schema: &str) -> Result<Vec<String>> {
     let probe = name(schema);
     client.batch_execute("BEGIN").await.map_err(what)?;
     let usual = async {
-        make(client, schema, &probe, None).await?;
+        make(client, schema, &probe, None, Replication::Off).await?;
         strangers(client, slice::from_ref(&probe)).await
     };
     let usual = usual.await;
@@ -176,11 +187,13 @@ pub(super) async fn take_over(
     left: Vec<String>,
     loading: &str,
     settings: &str,
+    replication: Replication,
 ) -> Result<bool> {
     let what = |cause| failed("can't clear away what an unfinished load has left", cause);
+    let program = program(&tables(replication));
     let mut taken = false;
     for left in left {
-        let usable = !taken && is_usable(client, &left, settings).await.map_err(what)?;
+        let usable = !taken && is_usable(client, &left, &program, settings).await.map_err(what)?;
         let then = match usable {
             // Made before the connection broke.
             true if left == loading => String::new(),
@@ -196,6 +209,7 @@ pub(super) async fn take_over(
 async fn is_usable(
     client: &Client,
     left: &str,
+    program: &str,
     settings: &str,
 ) -> Result<bool, tokio_postgres::Error> {
     if present(client, left, &["unfinished"]).await?.is_empty() {
@@ -207,7 +221,7 @@ async fn is_usable(
          WHERE to_jsonb(kept) ->> 'program' = $1 AND to_jsonb(kept) ->> 'settings' = $2",
         quoted(left)
     );
-    Ok(client.query_opt(&same, &[&program(), &settings]).await?.is_some())
+    Ok(client.query_opt(&same, &[&program, &settings]).await?.is_some())
 }
 
 /// Whether the load in the schema `loading` has finished an object, so that another one can go on from there.

@@ -10,11 +10,13 @@ mod leftover;
 mod load;
 mod lock;
 mod merge;
+mod missing;
 mod passfile;
 mod pooler;
 mod postgres;
 mod publish;
 mod redshift;
+mod replication;
 mod s3_reply;
 #[cfg(feature = "bench")]
 pub(crate) mod scratch;

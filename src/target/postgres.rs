@@ -10,7 +10,9 @@ use tokio_postgres::Client;
 use super::leftover::{self, Keep};
 use super::load::{Discarded, GOODBYE, Part};
 use super::merge::{Rebuild, Rules};
-use super::publish::{self, INDEXES, Publication};
+use super::missing::{INDEXES, KEYS, is_about};
+use super::publish::{self, Publication};
+use super::replication::Replication;
 use super::session::{Link, Session, Work, end_processes};
 use super::{Database, copy, failed, ledger, lock, quoted, upgrade};
 use crate::config::Config;
@@ -32,6 +34,7 @@ pub(crate) struct PostgresLoad {
     ledger: Ledger,
     /// Whether the tables are those of a load that died.
     taken_over: bool,
+    replication: Replication,
     link: Arc<Link>,
     /// The first one holds the lock and publishes; all of them write.
     sessions: Vec<Arc<Session>>,
@@ -39,8 +42,6 @@ pub(crate) struct PostgresLoad {
     publishing: OnceLock<Run>,
 }
 
-/// The statements that make the primary keys.
-pub(super) const KEYS: &str = include_str!("../sql/keys.sql");
 /// The statements that tell the planner what is in the tables.
 const ANALYZE: &str = include_str!("../sql/analyze.sql");
 
@@ -71,6 +72,7 @@ impl PostgresLoad {
             staging: config.staging,
             ledger: Ledger::default(),
             taken_over: false,
+            replication: Replication::Off,
             link,
             sessions,
             publishing: OnceLock::new(),
@@ -87,7 +89,7 @@ impl PostgresLoad {
     pub async fn begin(&mut self, wait: Option<Duration>) -> Result<()> {
         let mut patience = lock::Patience::new(wait);
         let mut tries = self.control().tries().await;
-        let Begun { ledger, taken_over, steps } = loop {
+        let Begun { ledger, taken_over, replication, steps } = loop {
             let begun = match tries.client().await {
                 Ok(client) => self.prepare(client, &mut patience).await,
                 Err(error) => Err(error),
@@ -99,6 +101,7 @@ impl PostgresLoad {
         drop(tries);
         self.ledger = ledger;
         self.taken_over = taken_over;
+        self.replication = replication;
         self.link.begun(steps.done, steps.last + 1);
         failpoint!("prepared");
         Ok(())
@@ -110,10 +113,11 @@ impl PostgresLoad {
         let loading = &link.loading;
         let left = lock::take(client, schema, loading, patience).await?;
         failpoint!("locked");
-        let taken_over = leftover::take_over(client, left, loading, settings).await?;
+        let replication = Replication::of(client, schema).await?;
+        let taken_over = leftover::take_over(client, left, loading, settings, replication).await?;
         if !taken_over {
             let settings = staging.then_some(settings.as_str());
-            leftover::make(client, schema, loading, settings).await?;
+            leftover::make(client, schema, loading, settings, replication).await?;
         }
         upgrade::check(client, schema, loading).await?;
         search(client, schema).await?;
@@ -122,7 +126,7 @@ impl PostgresLoad {
         if taken_over {
             ledger::read_finished(client, &mut ledger).await?;
         }
-        Ok(Begun { ledger, taken_over, steps: Steps::of(client).await? })
+        Ok(Begun { ledger, taken_over, replication, steps: Steps::of(client).await? })
     }
 
     fn control(&self) -> &Session {
@@ -179,7 +183,8 @@ impl PostgresLoad {
     /// Runs the statements of each script that are about `tables`, on all connections, each as soon as one is free.
     async fn run_all(&self, scripts: &[&str], tables: &[Table]) -> Result<()> {
         for script in scripts {
-            let is_meant = |statement: &&str| tables.iter().any(|table| names(statement, *table));
+            let is_meant =
+                |statement: &&str| tables.iter().any(|table| is_about(statement, *table));
             let queue = queue(script.split_inclusive(";\n").filter(is_meant));
             let runners = self.sessions.iter().map(async |session| {
                 while let Ok(statement) = queue.recv().await {
@@ -222,16 +227,18 @@ impl PostgresLoad {
         written: Option<RowCounts>,
         published: &mut Published,
     ) -> Result<()> {
-        let Self { schema, link, rules, staging, publishing, .. } = self;
+        let Self { schema, link, rules, staging, replication, publishing, .. } = self;
         // Whether an earlier attempt was committed is not known when its connection broke.
         if publishing.get().is_some() && ledger::has(client, schema, run).await? {
             return Ok(());
         }
         link.require_all_steps(client).await?;
+        replication.require_same(client, schema).await?;
         publishing.get_or_init(|| run.clone());
         let loading = &link.loading;
-        let (rules, indexed) = (*rules, *staging);
-        let publication = Publication { schema, loading, run, rules, indexed, written };
+        let (rules, indexed, replication) = (*rules, *staging, *replication);
+        let publication =
+            Publication { schema, loading, run, rules, indexed, replication, written };
         publish::publish(client, &publication, published).await
     }
 
@@ -348,12 +355,6 @@ enum Rest {
 
 const READYING: &str = "can't build the keys of the new tables";
 
-/// Whether `statement` is about `table`.
-fn names(statement: &str, table: Table) -> bool {
-    let code = statement.lines().filter(|line| !line.starts_with("--"));
-    code.flat_map(|line| line.split([' ', ';'])).any(|word| word == table.name())
-}
-
 /// A statement that makes the new tables ready.
 struct Statement<'a>(&'a str);
 
@@ -367,6 +368,7 @@ impl Work for Statement<'_> {
 struct Begun {
     ledger: Ledger,
     taken_over: bool,
+    replication: Replication,
     steps: Steps,
 }
 

@@ -8,7 +8,9 @@
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use super::merge::{self, Rules};
-use super::{failed, failed_unless_owner, ledger, present, quoted};
+use super::missing::{Moved, build_missing_indexes, make_missing, move_missing};
+use super::replication::Replication;
+use super::{failed, ledger, quoted};
 use crate::error::{Error, Result};
 use crate::ledger::{Mode, Published, Run};
 use crate::report::{RowCounts, TableRows};
@@ -23,12 +25,11 @@ pub(super) struct Publication<'a> {
     pub rules: Rules,
     /// Whether the tables get the indexes that incremental loads look rows up by.
     pub indexed: bool,
+    /// Whether tables that are missing are made where they are to stay, and not moved there.
+    pub replication: Replication,
     /// What the new tables hold, where the load has written all of it and counted.
     pub written: Option<RowCounts>,
 }
-
-/// The indexes that incremental loads look rows up by.
-pub(super) const INDEXES: &str = include_str!("../sql/indexes.sql");
 
 /// The tables that hold what the source says; the others are the ledger.
 pub(super) const CONTENT: [Table; 8] = [
@@ -48,7 +49,7 @@ pub(super) async fn publish(
     publication: &Publication<'_>,
     published: &mut Published,
 ) -> Result<()> {
-    let Publication { schema, loading, run, rules, indexed: _, written: _ } = publication;
+    let Publication { schema, loading, run, rules, .. } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
     let transaction = begin(client, schema).await.map_err(what)?;
     failpoint!("begun");
@@ -77,7 +78,10 @@ async fn publish_all(
     transaction: &Transaction<'_>,
     publication: &Publication<'_>,
 ) -> Result<Vec<TableRows>> {
-    let Publication { schema, loading, run, rules: _, indexed, written } = publication;
+    let Publication { schema, loading, run, rules: _, indexed, replication, written } = publication;
+    if *replication == Replication::On {
+        make_missing(transaction, schema).await?;
+    }
     let Moved { moved, kept } = move_missing(transaction, schema, loading).await?;
     let kept: Vec<Change> =
         kept.into_iter().map(|table| Change::all(table, schema, loading)).collect();
@@ -115,34 +119,12 @@ async fn publish_all(
     Ok(in_order(tables))
 }
 
-/// Builds the indexes that are missing in `schema`; only the owner of a table may, so none is touched that is there.
-pub(super) async fn build_missing_indexes(
-    transaction: &Transaction<'_>,
-    schema: &str,
-) -> Result<()> {
-    let what = |cause| {
-        let help = "have the owner of the tables run `sparkload create`";
-        failed_unless_owner("can't build the indexes of the tables", cause, help)
-    };
-    let named = INDEXES.split_inclusive(";\n").filter_map(|statement| {
-        let (_, rest) = statement.split_once("IF NOT EXISTS ")?;
-        Some((rest.split(' ').next()?, statement))
-    });
-    let named: Vec<_> = named.collect();
-    let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
-    let present = present(transaction, schema, &names).await.map_err(what)?;
-    for (_, statement) in named.iter().filter(|(name, _)| !present.iter().any(|it| it == name)) {
-        transaction.batch_execute(statement).await.map_err(what)?;
-    }
-    Ok(())
-}
-
 /// Brings the live tables up to date with the objects that the load has read.
 async fn publish_changes(
     transaction: &Transaction<'_>,
     publication: &Publication<'_>,
 ) -> Result<Vec<TableRows>> {
-    let Publication { schema, loading, run, rules, indexed: _, written: _ } = publication;
+    let Publication { schema, loading, run, rules, .. } = publication;
     let mut tables = ledger::rows_before(transaction).await?;
     for table in Table::ALL {
         let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
@@ -245,59 +227,6 @@ pub(super) async fn begin<'a>(
     let path = format!("SET LOCAL search_path = {}, public", quoted(schema));
     transaction.batch_execute(&path).await?;
     Ok(transaction)
-}
-
-/// Which tables were moved into place, and which were there.
-#[derive(Default)]
-pub(super) struct Moved {
-    pub moved: Vec<Table>,
-    pub kept: Vec<Table>,
-}
-
-/// Moves the tables of `loading` to where they are missing in `schema`.
-pub(super) async fn move_missing(
-    transaction: &Transaction<'_>,
-    schema: &str,
-    loading: &str,
-) -> Result<Moved> {
-    let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
-    let mut tables = Moved::default();
-    let present = present(transaction, schema, &Table::ALL.map(Table::name)).await.map_err(what)?;
-    for table in Table::ALL {
-        if present.iter().any(|name| name == table.name()) {
-            tables.kept.push(table);
-            continue;
-        }
-        let new = qualified(loading, table);
-        let set_schema = format!("ALTER TABLE {new} SET SCHEMA {}", quoted(schema));
-        transaction.batch_execute(&set_schema).await.map_err(what)?;
-        tables.moved.push(table);
-    }
-    if !tables.moved.is_empty() {
-        grant_defaults(transaction, &tables.moved, schema, loading).await.map_err(what)?;
-    }
-    Ok(tables)
-}
-
-/// Grants on moved tables what `schema` grants by default on those that are made in it.
-async fn grant_defaults(
-    transaction: &Transaction<'_>,
-    tables: &[Table],
-    schema: &str,
-    loading: &str,
-) -> Result<(), tokio_postgres::Error> {
-    // What the defaults are is best asked of a table that is made there.
-    let probe = format!("{}.{}", quoted(schema), quoted(loading));
-    transaction.batch_execute(&format!("CREATE TABLE {probe} ()")).await?;
-    let grants = transaction.query(include_str!("../sql/grants.sql"), &[&probe]).await?;
-    transaction.batch_execute(&format!("DROP TABLE {probe}")).await?;
-    let tables: Vec<String> = tables.iter().map(|table| qualified(schema, *table)).collect();
-    for grant in grants {
-        let (privilege, grantee): (String, String) = (grant.get(0), grant.get(1));
-        let grant = format!("GRANT {privilege} ON {} TO {grantee}", tables.join(", "));
-        transaction.batch_execute(&grant).await?;
-    }
-    Ok(())
 }
 
 pub(super) fn qualified(schema: &str, table: Table) -> String {

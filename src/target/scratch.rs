@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 
 use super::lock::{self, Patience};
 use super::postgres::check_schema_name;
+use super::replication::Replication;
 use super::{Database, Target, failed, leftover, pooler, quoted};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
@@ -22,6 +23,10 @@ pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
     let database = open(target).await?;
     let client = database.connect().await?;
     pooler::look(&database, &client).await?;
+    if Replication::of(&client, schema).await? == Replication::On {
+        let what = "a publication would send what is measured to its subscribers";
+        return Err(Error::config(what).with_help("name a database without one for all tables"));
+    }
     drop_scratch(&client, schema).await?;
     let name = quoted(schema);
     let make = format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS '{MARK}'");

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{GenericClient, Transaction};
 
-use super::{failed_unless_owner, quoted, shape};
+use super::{failed_unless_owner, shape};
 use crate::error::{Error, Result};
 
 /// Those for PostgreSQL.
@@ -20,7 +20,7 @@ pub(super) async fn check(client: &impl GenericClient, schema: &str, beside: &st
     POSTGRES.upgrade(schema, differences)?.require_none(schema)
 }
 
-/// Makes the tables of `schema` like new ones in the schema `beside`, which is the search path before and after.
+/// Makes the tables of `schema`, which is the first one in the search path, like new ones in the schema `beside`.
 ///
 /// # Errors
 ///
@@ -28,10 +28,7 @@ pub(super) async fn check(client: &impl GenericClient, schema: &str, beside: &st
 pub(super) async fn run(transaction: &Transaction<'_>, schema: &str, beside: &str) -> Result<()> {
     let upgrade =
         POSTGRES.upgrade(schema, shape::differences(transaction, schema, beside).await?)?;
-    let path = format!("SET LOCAL search_path = {}, {}", quoted(schema), quoted(beside));
-    let back = format!("SET LOCAL search_path = {}", quoted(beside));
-    for statements in [&*path].into_iter().chain(upgrade.statements.iter().copied()).chain([&*back])
-    {
+    for statements in &upgrade.statements {
         let what = |cause| {
             let help = "have the owner of the tables run `sparkload create`";
             let what = format!("can't bring the tables in the schema {schema} up to date");

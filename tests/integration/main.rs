@@ -29,6 +29,7 @@ mod redshift;
 mod redshift_faults;
 mod redshift_keys;
 mod redshift_rights;
+mod replication;
 mod resume;
 mod sequences;
 mod servers;
