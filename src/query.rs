@@ -12,6 +12,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 pub use self::named::{NamedQuery, named_queries};
 pub use self::rows::{Column, Kind, Rows};
 use crate::error::{Error, Result};
+use crate::table::Table;
 use crate::target::{Database, Target, quoted};
 
 /// Runs `sql` in `target`, where names without a schema mean those in `schema`, then in `public`.
@@ -97,11 +98,16 @@ pub(crate) fn refused(what: &str, error: tokio_postgres::Error, schema: &str) ->
     };
     let help = match database.hint() {
         Some(hint) => hint.to_owned(),
+        None if *database.code() == SqlState::UNDEFINED_TABLE && names_ours(database.message()) => {
+            format!(
+                "fill schema {schema} with `sparkload load`, or make empty tables with `sparkload create`"
+            )
+        }
         None if *database.code() == SqlState::UNDEFINED_TABLE => format!(
-            "fill schema {schema} with `sparkload load`, or make empty tables with `sparkload create`"
+            "correct the table's name, or put its schema before it if that is neither {schema} nor public"
         ),
         None if *database.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
-            format!("ask for the right to use schema {schema} and to read its tables")
+            format!("ask for USAGE on schema {schema} and SELECT on its tables")
         }
         None => match database.position() {
             Some(ErrorPosition::Original(at)) => format!("look at character {at} of the SQL"),
@@ -110,4 +116,10 @@ pub(crate) fn refused(what: &str, error: tokio_postgres::Error, schema: &str) ->
     };
     let cause = error.into_source().unwrap_or_else(|| "refused".into());
     Error::target(what).because(cause).with_help(help)
+}
+
+/// Whether what the server says names one of our tables, whatever language it speaks.
+fn names_ours(message: &str) -> bool {
+    let mut words = message.split(|it: char| !it.is_alphanumeric() && it != '_');
+    words.any(|word| Table::ALL.iter().any(|table| table.name() == word))
 }

@@ -78,7 +78,7 @@ pub struct Target {
     #[command(flatten)]
     pub database: Database,
 
-    /// The schema that holds the tables [default: public]
+    /// The schema that holds the tables, a name of at most 38 bytes [default: public]
     #[arg(long, value_name = "NAME")]
     pub schema: Option<String>,
 }
@@ -89,9 +89,9 @@ pub struct Database {
     /// A PostgreSQL server (URL or keywords), or a directory for the embedded one [default: ./sparkload.db]
     ///
     /// postgres://user@host/db, 'host=… dbname=…', or the path of a directory that the embedded PostgreSQL
-    /// keeps its data in, as ./sparkload.db or embedded:PATH. What a URL leaves open comes from libpq's variables
-    /// (PGHOST, PGUSER, …) and password file. Without a target: the server that PGHOST, PGHOSTADDR or PGDATABASE
-    /// name, or else the embedded PostgreSQL in ./sparkload.db.
+    /// keeps its data in, as ./sparkload.db or embedded:PATH. What a URL leaves open comes from libpq's service file (service=…,
+    /// PGSERVICE), variables (PGHOST, PGUSER, …) and password file. Without a target: the server that PGHOST, PGHOSTADDR,
+    /// PGDATABASE or PGSERVICE name, or else the embedded PostgreSQL in ./sparkload.db.
     #[arg(long, value_name = "TARGET")]
     pub target: Option<String>,
 
@@ -99,7 +99,7 @@ pub struct Database {
     #[arg(long, value_name = "DIALECT", value_enum, hide_short_help = true)]
     pub dialect: Option<Dialect>,
 
-    /// Log in to Redshift by IAM, as AWS's tools find out who one is, instead of a password
+    /// Log in to Redshift, RDS or Aurora by IAM, as AWS's tools find out who one is, instead of a password
     #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
     pub iam_login: bool,
 }

@@ -182,8 +182,10 @@ impl Load {
         let args::Load { source, s3, target, records, rows, how, staging, retries, tuning, output } =
             load;
         let usual_target = target.database.target.is_none() && target.schema.is_none();
+        let iam_login = target.database.iam_login;
         let Target { database, schema } = Target::new(target, environment)?;
         let source = self::source(source, s3)?;
+        let database = target::in_account(database, iam_login, &source.s3);
         let stage = self::stage(staging, &source.s3)?;
         let usual = Config { stage, ..Config::new(source, database) };
         let (config, jsonpaths) = loading(usual, records, rows, retries, tuning)?;
@@ -662,9 +664,9 @@ mod tests {
             ("check --target word", &[], "", "the target is neither a server nor a directory"),
             (
                 "check",
-                &[("PGSERVICE", "s")],
+                &[("PGSERVICE", "no-such-service"), ("PGSYSCONFDIR", "/nowhere")],
                 "",
-                "PGSERVICE is set, and sparkload reads no service files",
+                "the service no-such-service is not defined",
             ),
             (
                 "load",

@@ -63,11 +63,7 @@ pub fn named(
     };
     let embedded = |path: &str| Ok(Some(sparkload::Target::Embedded(PathBuf::from(path))));
     let Some(target) = target else {
-        if is_set("PGSERVICE") {
-            return Err(Error::config("PGSERVICE is set, and sparkload reads no service files")
-                .with_help("name the server with --target, or unset PGSERVICE and set PGHOST"));
-        }
-        let named = ["PGHOST", "PGHOSTADDR", "PGDATABASE"].into_iter().any(is_set);
+        let named = ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"].into_iter().any(is_set);
         return if named { server("") } else { Ok(None) };
     };
     if let Some(path) = target.strip_prefix("embedded:").filter(|path| !path.is_empty()) {
@@ -84,6 +80,36 @@ pub fn named(
             "write postgres://user@host/db or dbname=… for a server, ./name for the embedded PostgreSQL",
         )),
     }
+}
+
+/// The target with the account that its objects are read by, where it is logged in to by IAM.
+#[cfg(feature = "cluster")]
+pub fn in_account(
+    database: sparkload::Target,
+    iam_login: bool,
+    s3: &sparkload::S3Options,
+) -> sparkload::Target {
+    match database {
+        sparkload::Target::Postgres(server) if iam_login => {
+            let aws = sparkload::S3Options {
+                region: s3.region.clone(),
+                profile: s3.profile.clone(),
+                credentials: s3.credentials.clone(),
+                ..sparkload::S3Options::default()
+            };
+            sparkload::Target::Postgres(server.with_iam_login(aws))
+        }
+        database => database,
+    }
+}
+
+#[cfg(not(feature = "cluster"))]
+pub fn in_account(
+    database: sparkload::Target,
+    _: bool,
+    _: &sparkload::S3Options,
+) -> sparkload::Target {
+    database
 }
 
 #[cfg(feature = "cluster")]

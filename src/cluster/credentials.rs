@@ -39,7 +39,8 @@ pub async fn credentials(
 ) -> Result<Credentials> {
     let Some(Named { name, region, serverless }) = Named::in_host(host) else {
         return Err(Error::config(format!("{host} is no endpoint of Redshift")).with_help(
-            "name the cluster as its endpoint says, ID.….REGION.redshift.amazonaws.com, or log in with a password",
+            "name the host as the endpoint says (ID.….REGION.redshift.amazonaws.com or .rds.amazonaws.com; `hostaddr` may \
+             give another address), or log in with a password",
         ));
     };
     let account =

@@ -22,6 +22,7 @@ mod role;
 mod security_group;
 mod serverless;
 mod status;
+mod token;
 mod warehouse;
 
 use std::fmt;
@@ -41,6 +42,7 @@ pub use password::{check_password, new_password};
 pub use role::Role;
 pub use security_group::{Rule, SecurityGroup};
 pub use status::{Status, status};
+pub(crate) use token::RdsEndpoint;
 pub use warehouse::{Endpoint, Warehouse};
 
 /// What a cluster is, or is to be.

@@ -7,7 +7,7 @@ use super::missing::{build_missing_indexes, make_missing};
 use super::postgres::check_schema_name;
 use super::publish::{begin, qualified};
 use super::replication::{self, Replication};
-use super::{Database, Target, failed, leftover, pooler, quoted, redshift, upgrade};
+use super::{Database, Target, failed, leftover, place, pooler, quoted, redshift, upgrade};
 use crate::dialect::Dialect;
 use crate::error::Result;
 use crate::retry::Retry;
@@ -39,6 +39,7 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
     check_schema_name(schema)?;
     let mut client = database.connect().await?;
     let between = pooler::look(&database, &client).await?;
+    place::require_writable(&client, &database, schema).await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 #[cfg(feature = "embedded")]
 use super::embedded::Engine;
-use super::server::Server;
+use super::server::{Server, Tried};
 use super::silence::{Connected, Silence};
 use super::{Target, failed};
 use crate::dialect::Dialect;
@@ -172,7 +172,9 @@ async fn ask(server: &Server, client: &Client) -> Result<Dialect> {
 
 /// Whether the server itself has refused a connection: it is there, and the address is right.
 pub(super) fn is_answer(error: &Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<DbError>())
+    error.source().is_some_and(|cause| {
+        cause.is::<DbError>() || cause.downcast_ref::<Tried>().is_some_and(|tried| tried.answered)
+    })
 }
 
 impl std::fmt::Display for Database {

@@ -12,6 +12,7 @@ mod lock;
 mod merge;
 mod missing;
 mod passfile;
+mod place;
 mod pooler;
 mod postgres;
 mod publish;
@@ -157,7 +158,12 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
     }
     let error = error.because(message);
     let of_s3 = || s3_reply::help(reply.message()).or_else(|| s3_reply::help(reply.detail()?));
-    let code = if is_conflict(reply) { CONFLICT } else { reply.code().code() };
+    let code = match reply.code().code() {
+        _ if is_conflict(reply) => CONFLICT,
+        // Redshift has row-level security as well, and neither has a code for it.
+        _ if reply.message().contains("row-level security") => ROW_SECURITY,
+        code => code,
+    };
     match help(code).or_else(of_s3) {
         Some(help) => error.with_help(help),
         None => error,
@@ -168,8 +174,12 @@ pub(crate) fn failed(what: impl Into<String>, cause: tokio_postgres::Error) -> E
 fn help(code: &str) -> Option<&'static str> {
     Some(match code {
         "42501" => {
-            "the role needs CREATE and TEMPORARY on the database, CREATE on the schema, and SELECT, INSERT, UPDATE \
-             and DELETE on tables that are there"
+            "the role needs CREATE and TEMPORARY on the database, USAGE and CREATE on the schema, and SELECT, INSERT, \
+             UPDATE and DELETE on tables that are there"
+        }
+        ROW_SECURITY => {
+            "row-level security would hide rows from the load: let the role own the tables (and ALTER TABLE … NO FORCE \
+             ROW LEVEL SECURITY), or give it BYPASSRLS"
         }
         // A column that is missing, or of another type.
         "42703" | "42804" | "42883" => {
@@ -179,7 +189,10 @@ fn help(code: &str) -> Option<&'static str> {
         "53100" => "make room on the server's disk and run the load again",
         "53200" => "the server is out of memory: use fewer --connections, and run the load again",
         "53300" => "use fewer --connections, or raise the server's max_connections",
-        "25006" => "this server takes no writes: point the target at the primary",
+        "25006" => {
+            "name the primary if this is a standby (target_session_attrs=read-write); else turn \
+             default_transaction_read_only off for the role or the database"
+        }
         "57014" => {
             "if nobody cancelled it, raise statement_timeout for this role \
              (ALTER ROLE … SET statement_timeout = 0), or on Redshift the limit of its queue, and run the load again"
@@ -210,6 +223,9 @@ pub(crate) fn is_passing(cause: &tokio_postgres::Error) -> bool {
 /// What PostgreSQL says of transactions that got into each other's way.
 const CONFLICT: &str = "40001";
 
+/// Stands for what row-level security refuses.
+const ROW_SECURITY: &str = "row-level security";
+
 /// Whether Redshift says the same, which has no SQLSTATE for it, or either of them that two transactions made the same
 /// thing at once: `IF NOT EXISTS` does not keep the catalog's keys from being violated.
 fn is_conflict(reply: &DbError) -> bool {
@@ -230,12 +246,14 @@ fn is_passing_for_redshift(cause: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// Whether bytes could not be sent or received, and not for what TLS has against them.
+/// Whether bytes could not be sent or received, and not for what TLS or we have against them.
 fn is_broken_line(cause: &tokio_postgres::Error) -> bool {
     let mut next = cause.source();
     while let Some(cause) = next {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return !io.get_ref().is_some_and(|wrapped| wrapped.is::<rustls::Error>());
+            return !io.get_ref().is_some_and(|wrapped| {
+                wrapped.is::<rustls::Error>() || wrapped.is::<server::Refusal>()
+            });
         }
         next = cause.source();
     }

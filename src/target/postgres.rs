@@ -14,7 +14,7 @@ use super::missing::{INDEXES, KEYS, is_about};
 use super::publish::{self, Publication};
 use super::replication::Replication;
 use super::session::{Link, Session, Work, end_processes};
-use super::{Database, copy, failed, ledger, lock, quoted, upgrade};
+use super::{Database, copy, failed, ledger, lock, place, quoted, upgrade};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
@@ -109,7 +109,7 @@ impl PostgresLoad {
 
     async fn prepare(&self, client: &Client, patience: &mut lock::Patience) -> Result<Begun> {
         let Self { schema, settings, staging, link, .. } = self;
-        require_schema(client, &link.database, schema).await?;
+        place::require(client, &link.database, schema).await?;
         let loading = &link.loading;
         let left = lock::take(client, schema, loading, patience).await?;
         failpoint!("locked");
@@ -408,18 +408,9 @@ pub(super) fn check_schema_name(schema: &str) -> Result<()> {
     if (1..=SCHEMA_BYTES).contains(&schema.len()) {
         return Ok(());
     }
-    let what = format!("a schema's name has 1 to {SCHEMA_BYTES} bytes: {schema:?}");
-    Err(Error::config(what))
-}
-
-async fn require_schema(client: &Client, database: &Database, schema: &str) -> Result<()> {
-    const QUERY: &str = "SELECT to_regnamespace(quote_ident($1)) IS NOT NULL";
-    let what = || format!("can't look for the schema {schema} in {database}");
-    let row = client.query_one(QUERY, &[&schema]).await.map_err(|cause| failed(what(), cause))?;
-    if row.get(0) {
-        return Ok(());
-    }
-    let what = format!("there is no schema {schema} in {database}");
-    Err(Error::target(what)
-        .with_help(format!("run `sparkload create --schema {schema}` to make it")))
+    let what =
+        format!("a schema's name has 1 to {SCHEMA_BYTES} bytes, not {}: {schema:?}", schema.len());
+    Err(Error::config(what).with_help(
+        "name a shorter one: the private schema of a load is called like it, and 25 bytes more of PostgreSQL's 63",
+    ))
 }

@@ -1,22 +1,38 @@
 //! A PostgreSQL server: where it is and how to log in.
 
+mod address;
 mod connect;
 mod conninfo;
 mod defaults;
+mod encryption;
+mod failure;
+mod foreign;
+#[cfg(feature = "cluster")]
+mod iam;
 mod key;
+mod parameters;
+mod peer;
+mod service;
+mod session_attrs;
+mod wire;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use self::conninfo::Parameters;
+use self::address::{Address, addresses};
 pub use self::defaults::Defaults;
+pub(in crate::target) use self::failure::Tried;
 pub(super) use self::key::process;
-use super::tls::{self, Identity, Roots, SslMode};
+use self::parameters::Given;
+use self::peer::Peer;
+use self::session_attrs::SessionAttrs;
+use self::wire::Methods;
+pub(in crate::target) use self::wire::Refusal;
+use super::tls::{SslMode, Tls};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 #[cfg(feature = "cluster")]
@@ -29,27 +45,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// silence), else by what it does not acknowledge. The probes also keep firewalls and load balancers from dropping a
 /// connection that is silent for a few minutes (AWS: 350 s), as it is while an index is built.
 const KEEPALIVES: [(&str, &str); 3] =
-    [("keepalives_idle", "30"), ("keepalives_interval", "10"), ("keepalives_retries", "6")];
+    [("keepalives_idle", "30"), ("keepalives_interval", "10"), ("keepalives_count", "6")];
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Where a socket is by default: PostgreSQL as distributions build it, then as its own source does.
-const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
-
-const DEFAULT_PORT: u16 = 5432;
-
-/// The parameters that tokio-postgres understands by itself and that need nothing from us.
-const SESSION: [&str; 11] = [
-    "user",
-    "dbname",
-    "options",
-    "application_name",
-    "sslnegotiation",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_retries",
-    "target_session_attrs",
-    "channel_binding",
+/// The parameters that tokio-postgres understands by itself, and what it calls them.
+const SESSION: [(&str, &str); 7] = [
+    ("options", "options"),
+    ("application_name", "application_name"),
+    ("keepalives", "keepalives"),
+    ("keepalives_idle", "keepalives_idle"),
+    ("keepalives_interval", "keepalives_interval"),
+    ("keepalives_count", "keepalives_retries"),
+    ("channel_binding", "channel_binding"),
 ];
 
 /// A PostgreSQL server to log in to: its addresses in the order they are tried, user, database and TLS.
@@ -68,7 +75,14 @@ pub struct Server {
     passfile: Option<PathBuf>,
     sslmode: SslMode,
     /// `None` with `sslmode=disable`.
-    tls: Option<MakeRustlsConnect>,
+    tls: Option<Tls>,
+    /// TLS begins without a question.
+    direct: bool,
+    /// The ways to log in that the server may ask for, if not all.
+    methods: Option<Methods>,
+    /// Whom a server on a Unix socket must run as.
+    peer: Option<Peer>,
+    wanted: SessionAttrs,
     timeout: Option<Duration>,
     dialect: Option<Dialect>,
     /// How to reach the AWS that gives a password for each connection.
@@ -76,129 +90,70 @@ pub struct Server {
     iam: Option<Box<S3Options>>,
 }
 
-/// One place to find the server at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Address {
-    /// The directory of a Unix socket, and the port in the socket's name.
-    Socket(PathBuf, u16),
-    /// A host's name or address, the address to use without asking for the name's, and the port.
-    Tcp(String, Option<IpAddr>, u16),
-}
-
 impl Server {
     /// Reads a URL (`postgres://user@host:5432/dbname?sslmode=require`) or libpq's keywords and values
-    /// (`host=… dbname=…`); what it leaves open comes from `defaults`, then from libpq's own defaults.
+    /// (`host=… dbname=…`); what it leaves open comes from the service that it names, from `defaults`, then from libpq's
+    /// own defaults.
     ///
-    /// Understood are host, hostaddr, port (each a list, too), user, password, dbname, passfile, options,
-    /// application_name, connect_timeout (10 seconds; 0 waits for ever), sslmode, sslrootcert (a PEM file, or
-    /// `system`), sslcert, sslkey, sslnegotiation, channel_binding, target_session_attrs,
-    /// load_balance_hosts, the keepalives and tcp_user_timeout (milliseconds; 90,000 unless told otherwise).
+    /// Understood are the parameters that libpq has, of which `docs/connecting.md` says what each means here.
     ///
     /// # Errors
     ///
-    /// A malformed string, an unknown parameter or an impossible value, and certificate files that can't
-    /// be read.
+    /// A malformed string or service file, an unknown parameter or an impossible value, one that asks for protection
+    /// which can't be had, and certificate files that can't be read.
     pub fn parse(conninfo: &str, defaults: &Defaults) -> Result<Self> {
-        let mut parameters = conninfo::parse(conninfo)?;
-        let mut take = |keyword: &str| {
-            let default = || defaults.variable(keyword).map(str::to_owned);
-            parameters.remove(keyword).or_else(default)
-        };
-
-        let addresses = addresses(take("host"), take("hostaddr"), take("port"))?;
-        let user = take("user").or_else(|| defaults.user.clone()).ok_or_else(|| {
+        let given = Given::gather(conninfo, defaults)?;
+        let addresses = addresses(&given)?;
+        let user = given.get("user").or(defaults.user.as_deref()).ok_or_else(|| {
             Error::config("no user to log in as is given")
                 .with_help("name one: postgres://USER@host/dbname, or set PGUSER")
         })?;
-        let dbname = take("dbname").unwrap_or_else(|| user.clone());
-        let password = take("password").map(SecretString::from);
-        let passfile = match take("passfile") {
+        let dbname = given.get("dbname").unwrap_or(user);
+        let passfile = match given.get("passfile") {
             Some(path) => Some(PathBuf::from(path)),
             None => defaults.home_file(".pgpass"),
         };
-        let timeout = match take("connect_timeout") {
-            None => Some(CONNECT_TIMEOUT),
-            Some(text) => {
-                let seconds: i64 = text.parse().map_err(|_| invalid("connect_timeout"))?;
-                u64::try_from(seconds).ok().filter(|&it| it > 0).map(Duration::from_secs)
+        let timeout = given.read("connect_timeout", |text| {
+            let seconds: i64 = text.trim().parse().ok()?;
+            Some(u64::try_from(seconds).ok().filter(|&it| it > 0).map(Duration::from_secs))
+        })?;
+        let balance = given.read("load_balance_hosts", |how| match how {
+            "disable" => Some(false),
+            "random" => Some(true),
+            _ => None,
+        })?;
+        let methods = given.read("require_auth", Methods::parse)?;
+        if methods.as_ref().is_some_and(Methods::is_hopeless) {
+            return Err(Error::config("`require_auth` allows no way to log in that there is here")
+                .with_help("allow scram-sha-256, md5, password or none"));
+        }
+        let peer = match given.get("requirepeer") {
+            Some(name) if addresses.iter().any(|it| matches!(it, Address::Socket(..))) => {
+                Some(Peer::named(name)?)
             }
+            _ => None,
         };
-        let balance = match take("load_balance_hosts").as_deref() {
-            None | Some("disable") => false,
-            Some("random") => true,
-            Some(_) => return Err(invalid("load_balance_hosts")),
-        };
-
-        let sslmode = take("sslmode").map(|name| SslMode::parse(&name)).transpose()?;
-        let roots = take("sslrootcert").map(|path| match path.as_str() {
-            "system" => Roots::Platform,
-            path => Roots::File(path.into()),
-        });
-        let sslmode = sslmode_or_default(sslmode, roots.as_ref())?;
-        let roots = roots.or_else(|| defaults.home_file(".postgresql/root.crt").map(Roots::File));
-        let identity = identity(take("sslcert"), take("sslkey"), defaults)?;
-
-        let tcp_user_timeout = match take("tcp_user_timeout") {
-            None => Some(TCP_USER_TIMEOUT),
-            Some(text) => milliseconds(&text).ok_or_else(|| invalid("tcp_user_timeout"))?,
-        };
-
-        let mut session: Parameters =
-            SESSION.iter().filter_map(|&key| Some((key.to_owned(), take(key)?))).collect();
-        if let Some(unknown) = parameters.into_keys().next() {
-            return Err(Error::config(format!("the target has an unknown parameter `{unknown}`"))
-                .with_help("remove it; in a URL, write `&` inside a value as %26"));
-        }
-        session.insert("user".to_owned(), user.clone());
-        session.insert("dbname".to_owned(), dbname.clone());
-        session.entry("application_name".to_owned()).or_insert_with(|| "sparkload".to_owned());
-        for (keyword, default) in KEEPALIVES {
-            session.entry(keyword.to_owned()).or_insert_with(|| default.to_owned());
-        }
-        let direct = session.get("sslnegotiation").is_some_and(|how| how == "direct");
-
-        let mut session = Box::new(self::session(&session)?);
-        if let Some(timeout) = tcp_user_timeout {
-            session.tcp_user_timeout(timeout);
-        }
-
+        let wanted = given.read("target_session_attrs", SessionAttrs::parse)?;
+        let demands = encryption::demands(&given, defaults, &addresses)?;
         Ok(Self {
             addresses,
-            balance,
-            user,
-            dbname,
-            session,
-            password,
+            balance: balance.unwrap_or(false),
+            user: user.to_owned(),
+            dbname: dbname.to_owned(),
+            session: Box::new(session(&given, user, dbname)?),
+            password: given.get("password").map(SecretString::from),
             passfile,
-            sslmode,
-            tls: tls::connector(sslmode, roots.as_ref(), identity.as_ref(), direct)?,
-            timeout,
+            sslmode: demands.mode,
+            tls: Tls::new(&demands)?,
+            direct: demands.direct,
+            methods,
+            peer,
+            wanted: wanted.unwrap_or(SessionAttrs::Any),
+            timeout: timeout.unwrap_or(Some(CONNECT_TIMEOUT)),
             dialect: None,
             #[cfg(feature = "cluster")]
             iam: None,
         })
-    }
-
-    /// Has IAM give a password for each connection, instead of knowing one: the host is an endpoint of Redshift, which
-    /// names the cluster and its region.
-    #[cfg(feature = "cluster")]
-    pub fn with_iam_login(self, aws: S3Options) -> Self {
-        Self { iam: Some(Box::new(aws)), ..self }
-    }
-
-    /// The server with a user and a password that IAM gives.
-    #[cfg(feature = "cluster")]
-    async fn logging_in_by_iam(&self, aws: &S3Options) -> Result<Self> {
-        let host = self.addresses.iter().find_map(|address| match address {
-            Address::Tcp(host, ..) => Some(host.as_str()),
-            Address::Socket(..) => None,
-        });
-        let Self { user, dbname, .. } = self;
-        let given =
-            crate::cluster::credentials(host.unwrap_or_default(), user, dbname, aws).await?;
-        let mut server = Self { iam: None, ..self.clone() };
-        server.session.user(&given.user);
-        Ok(Self { user: given.user, password: Some(given.password), ..server })
     }
 
     /// Takes the server for one of this dialect, which otherwise it is asked for.
@@ -224,118 +179,36 @@ impl Server {
     }
 }
 
-/// Pairs up the lists of hosts, addresses and ports.
-fn addresses(
-    hosts: Option<String>,
-    hostaddrs: Option<String>,
-    ports: Option<String>,
-) -> Result<Vec<Address>> {
-    let list = |text: &Option<String>| -> Vec<String> {
-        text.iter().flat_map(|text| text.split(',')).map(|part| part.trim().to_owned()).collect()
-    };
-    let (mut hosts, hostaddrs, ports) = (list(&hosts), list(&hostaddrs), list(&ports));
-    if hosts.is_empty() && hostaddrs.is_empty() {
-        hosts = vec![String::new()];
-    }
-    let count = hosts.len().max(hostaddrs.len());
-    if !hosts.is_empty() && !hostaddrs.is_empty() && hosts.len() != hostaddrs.len() {
-        return Err(Error::config("`host` and `hostaddr` do not name equally many servers")
-            .with_help("give one address for each host, or leave `hostaddr` out"));
-    }
-    if ports.len() > 1 && ports.len() != count {
-        return Err(Error::config("`host` and `port` do not name equally many servers")
-            .with_help("give one port for all hosts, or one for each"));
-    }
-
-    let mut addresses = Vec::with_capacity(count);
-    for index in 0..count {
-        let port = match ports.get(index).or_else(|| ports.first()).map(String::as_str) {
-            None | Some("") => DEFAULT_PORT,
-            Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(|| {
-                invalid("port").with_help(
-                    "give a number from 1 to 65535; in a URL, write `:` and `/` in a password as %3A and %2F",
-                )
-            })?,
-        };
-        let ip = match hostaddrs.get(index).map(String::as_str) {
-            None | Some("") => None,
-            Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_| invalid("hostaddr"))?),
-        };
-        let host = hosts.get(index).map_or("", String::as_str);
-        if host.contains('@') {
-            return Err(
-                invalid("host").with_help("in a URL, write `@` in a user or password as %40")
-            );
-        }
-        addresses.push(match (host, ip) {
-            ("", Some(ip)) => Address::Tcp(ip.to_string(), Some(ip), port),
-            ("", None) => default_address(port),
-            (host, None) if host.starts_with('/') => Address::Socket(host.into(), port),
-            (host, ip) => Address::Tcp(host.to_owned(), ip, port),
-        });
-    }
-    Ok(addresses)
-}
-
-fn default_address(port: u16) -> Address {
-    let name = format!(".s.PGSQL.{port}");
-    let mut directories = SOCKET_DIRECTORIES.iter().map(Path::new);
-    match directories.find(|directory| cfg!(unix) && directory.join(&name).exists()) {
-        Some(directory) => Address::Socket(directory.to_owned(), port),
-        None => Address::Tcp("localhost".to_owned(), None, port),
-    }
-}
-
-/// Trusting the platform's roots without checking the name would trust the whole Internet, so that libpq
-/// demands `verify-full` with `sslrootcert=system`, and makes it the default.
-fn sslmode_or_default(mode: Option<SslMode>, roots: Option<&Roots>) -> Result<SslMode> {
-    match (mode, roots) {
-        (None | Some(SslMode::VerifyFull), Some(Roots::Platform)) => Ok(SslMode::VerifyFull),
-        (Some(_), Some(Roots::Platform)) => {
-            Err(Error::config("`sslrootcert=system` needs more than this `sslmode`")
-                .with_help("use sslmode=verify-full, or name a PEM file with `sslrootcert`"))
-        }
-        (mode, _) => Ok(mode.unwrap_or(SslMode::Prefer)),
-    }
-}
-
-fn identity(
-    certificate: Option<String>,
-    key: Option<String>,
-    defaults: &Defaults,
-) -> Result<Option<Identity>> {
-    let certificate =
-        certificate.map(PathBuf::from).or_else(|| defaults.home_file(".postgresql/postgresql.crt"));
-    let key = key.map(PathBuf::from).or_else(|| defaults.home_file(".postgresql/postgresql.key"));
-    match (certificate, key) {
-        (Some(certificate), Some(key)) => Ok(Some(Identity { certificate, key })),
-        (None, _) => Ok(None),
-        (Some(_), None) => Err(Error::config("`sslcert` is given without `sslkey`")
-            .with_help("name the certificate's private key with `sslkey`")),
-    }
-}
-
 /// A time as libpq counts it, where 0 and less leave it to the system; `None` if it is no number.
 fn milliseconds(text: &str) -> Option<Option<Duration>> {
     let milliseconds: i64 = text.trim().parse().ok()?;
     Some(u64::try_from(milliseconds).ok().filter(|&it| it > 0).map(Duration::from_millis))
 }
 
-/// Lets tokio-postgres read the parameters that are its own, one by one to know which it refuses.
-fn session(parameters: &Parameters) -> Result<tokio_postgres::Config> {
+/// What tokio-postgres makes of the parameters that are its own.
+fn session(given: &Given, user: &str, dbname: &str) -> Result<tokio_postgres::Config> {
     let mut all = String::new();
-    for (keyword, value) in parameters {
-        let pair = format!("{keyword}='{}' ", value.replace('\\', r"\\").replace('\'', r"\'"));
-        pair.parse::<tokio_postgres::Config>().map_err(|_| invalid(keyword))?;
+    for (keyword, name) in SESSION {
+        let usual = KEEPALIVES.iter().find(|(of, _)| *of == keyword).map(|(_, value)| *value);
+        let Some(value) = given.get(keyword).or(usual) else { continue };
+        let pair = format!("{name}='{}' ", value.replace('\\', r"\\").replace('\'', r"\'"));
+        // Read one by one, to know which it refuses.
+        pair.parse::<tokio_postgres::Config>().map_err(|_| given.invalid(keyword))?;
         all += &pair;
     }
-    all.parse().map_err(|error| Error::config("the target can't be understood").because(error))
-}
-
-/// Never shows the value: it may be a piece of a password in the wrong place.
-fn invalid(keyword: &str) -> Error {
-    Error::config(format!("`{keyword}` of the target has an invalid value"))
-        .with_help(format!("correct `{keyword}` in the connection string or its PG* variable"))
+    let mut session: tokio_postgres::Config = all
+        .parse()
+        .map_err(|error| Error::config("the target can't be understood").because(error))?;
+    session.user(user).dbname(dbname);
+    if session.get_application_name().is_none() {
+        session.application_name(given.get("fallback_application_name").unwrap_or("sparkload"));
+    }
+    if let Some(timeout) =
+        given.read("tcp_user_timeout", milliseconds)?.unwrap_or(Some(TCP_USER_TIMEOUT))
+    {
+        session.tcp_user_timeout(timeout);
+    }
+    Ok(session)
 }
 
 /// The server as a URL without secrets, for messages.
@@ -354,16 +227,6 @@ impl fmt::Display for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Server({self}, sslmode {:?})", self.sslmode)
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Socket(directory, port) => write!(f, "{}:{port}", directory.display()),
-            Self::Tcp(host, _, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp(host, _, port) => write!(f, "{host}:{port}"),
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod faults;
 #[path = "../support/moto.rs"]
 mod moto;
 mod program;
+mod rds;
 #[path = "../support/serverless.rs"]
 mod serverless;
 mod workgroup;

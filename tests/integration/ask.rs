@@ -165,6 +165,14 @@ async fn refused_sql_says_what_to_do() {
             "SELECT * FROM songplays",
             "fill schema nowhere with `sparkload load`, or make empty tables with `sparkload create`",
         ),
+        (
+            "SELECT * FROM songs_by_year JOIN nowhere.songplays USING (song_id)",
+            "correct the table's name, or put its schema before it if that is neither nowhere nor public",
+        ),
+        (
+            "SELECT * FROM nowhere.songplays",
+            "fill schema nowhere with `sparkload load`, or make empty tables with `sparkload create`",
+        ),
     ] {
         let error = query(&target, "nowhere", sql).await.unwrap_err();
         assert_eq!(error.help(), Some(help), "{error:?}");

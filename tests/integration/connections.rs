@@ -11,22 +11,22 @@ use tokio_postgres::Client;
 
 use crate::support::postgres::{self, PASSWORD, Postgres, USER};
 
-async fn connect(conninfo: &str) -> Result<Client, Error> {
+pub async fn connect(conninfo: &str) -> Result<Client, Error> {
     Server::parse(conninfo, &Defaults::default())?.connect().await
 }
 
-async fn text(client: &Client, sql: &str) -> String {
+pub async fn text(client: &Client, sql: &str) -> String {
     client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
-fn variables(pairs: &[(&str, &str)]) -> Defaults {
+pub fn variables(pairs: &[(&str, &str)]) -> Defaults {
     let variables: BTreeMap<_, _> =
         pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Defaults { variables, ..Defaults::default() }
 }
 
 /// The error and all its causes on one line, as a user reads them.
-fn told(error: &Error) -> String {
+pub fn told(error: &Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -233,6 +233,6 @@ async fn a_server_that_never_answers_is_given_up() {
     assert!(told(&error).ends_with("no answer in 1 seconds"), "{}", told(&error));
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

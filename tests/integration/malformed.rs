@@ -457,12 +457,12 @@ async fn a_target_that_refuses_is_named_and_told_without_secrets() {
     no right to create
     error: can't make a schema for a load into public
     because: ERROR: permission denied for database DB (SQLSTATE 42501)
-    help: the role needs CREATE and TEMPORARY on the database, CREATE on the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
+    help: the role needs CREATE and TEMPORARY on the database, USAGE and CREATE on the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 
     no right to create a schema
     error: can't make a schema for a load into public
     because: ERROR: permission denied for database DB (SQLSTATE 42501)
-    help: the role needs CREATE and TEMPORARY on the database, CREATE on the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
+    help: the role needs CREATE and TEMPORARY on the database, USAGE and CREATE on the schema, and SELECT, INSERT, UPDATE and DELETE on tables that are there
 
     no such schema
     error: there is no schema nowhere in postgres://sparkload@127.0.0.1:PORT/DB

@@ -191,7 +191,8 @@ impl Running {
 
     fn is_ready(&self) -> bool {
         let state = fs::read_to_string(self.folder.join("data/postmaster.pid"));
-        state.is_ok_and(|text| text.lines().nth(7).map(str::trim) == Some("ready"))
+        let ready = |line: &str| ["ready", "standby"].contains(&line.trim());
+        state.is_ok_and(|text| text.lines().nth(7).is_some_and(ready))
     }
 }
 

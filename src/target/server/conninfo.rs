@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode_str;
-
+use super::foreign;
 use crate::error::{Error, Result};
 
 /// Parameters by keyword; of a keyword given twice the last value counts, an empty one is not set.
@@ -17,15 +16,24 @@ pub(super) fn parse(conninfo: &str) -> Result<Parameters> {
         ["postgres://", "postgresql://"].iter().find_map(|scheme| conninfo.strip_prefix(scheme));
     let mut parameters = match url {
         Some(rest) => parse_url(rest)?,
-        None if conninfo.contains("://") => return Err(not_postgres()),
+        None if foreign::is_foreign(conninfo) => return Err(foreign::refused(conninfo)),
         None => parse_keywords(conninfo)?,
     };
     parameters.retain(|_, value| !value.is_empty());
     Ok(parameters)
 }
 
-/// Reads `[user[:password]@][host[:port],…][/dbname][?keyword=value&…]`.
-fn parse_url(url: &str) -> Result<Parameters> {
+/// What a keyword and its value are called today: libpq has not known `requiressl` by that name for long.
+pub(super) fn modern<'a>(keyword: &'a str, value: &'a str) -> (&'a str, &'a str) {
+    match keyword {
+        "requiressl" if value.starts_with('1') => ("sslmode", "require"),
+        "requiressl" => ("sslmode", "prefer"),
+        _ => (keyword, value),
+    }
+}
+
+/// Reads `[user[:password]@][host[:port],…][/dbname][?keyword=value&…]`, what follows `postgres://`.
+pub(super) fn parse_url(url: &str) -> Result<Parameters> {
     let mut parameters = Parameters::new();
     let mut rest = url;
 
@@ -55,13 +63,18 @@ fn parse_url(url: &str) -> Result<Parameters> {
             malformed("a parameter after `?` has no `=`")
                 .with_help("write parameters as `?keyword=value&keyword=value`")
         })?;
+        if value.contains('=') {
+            return Err(malformed("a parameter after `?` has more than one `=`")
+                .with_help("write `=` inside a value as %3D, and `&` as %26"));
+        }
         let keyword = decode(keyword, "keyword")?;
         let value = decode(value, &keyword)?;
         // JDBC's spelling, which libpq accepts too.
-        match (keyword.as_str(), value.as_str()) {
-            ("ssl", "true") => parameters.insert("sslmode".into(), "require".into()),
-            _ => parameters.insert(keyword, value),
+        let (keyword, value) = match (keyword.as_str(), value.as_str()) {
+            ("ssl", "true") => ("sslmode", "require"),
+            (keyword, value) => modern(keyword, value),
         };
+        parameters.insert(keyword.to_owned(), value.to_owned());
     }
     Ok(parameters)
 }
@@ -81,9 +94,33 @@ fn split_place(place: &str) -> Result<(&str, &str)> {
     }
 }
 
+/// Decodes what is written as `%` and two digits, as strictly as libpq.
 fn decode(text: &str, of: &str) -> Result<String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(String::from).map_err(|_| malformed(format!("`{of}` is not UTF-8 when decoded")))
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let code = digit().zip(digit()).ok_or_else(|| {
+            malformed(format!("a `%` in `{of}` is not followed by two hexadecimal digits"))
+                .with_help("write `%` itself as %25")
+        })?;
+        match code {
+            (0, 0) => {
+                return Err(malformed(format!("`{of}` holds %00"))
+                    .with_help("leave it out: nothing that PostgreSQL takes holds a zero byte"));
+            }
+            (high, low) => decoded.push((high * 16 + low) as u8),
+        }
+    }
+    let decoded = String::from_utf8(decoded);
+    decoded.map_err(|_| {
+        malformed(format!("`{of}` is not UTF-8 when decoded"))
+            .with_help("write each of a character's bytes in UTF-8 as % and two digits")
+    })
 }
 
 /// Reads `keyword = value` pairs; values with blanks stand in single quotes, `\` escapes.
@@ -101,7 +138,8 @@ fn parse_keywords(text: &str) -> Result<Parameters> {
                 .with_help("put values that hold blanks in single quotes"));
         }
         let (value, after) = take_value(after.trim_start())?;
-        parameters.insert(keyword.to_owned(), value);
+        let (keyword, value) = modern(keyword, &value);
+        parameters.insert(keyword.to_owned(), value.to_owned());
         rest = after.trim_start();
     }
     Ok(parameters)
@@ -129,13 +167,8 @@ fn take_value(text: &str) -> Result<(String, &str)> {
     Ok((value, ""))
 }
 
-fn malformed(what: impl std::fmt::Display) -> Error {
+pub(super) fn malformed(what: impl std::fmt::Display) -> Error {
     Error::config(format!("the target is not a valid connection string: {what}"))
-}
-
-fn not_postgres() -> Error {
-    Error::config("the target is not a PostgreSQL URL")
-        .with_help("start it with postgres:// or postgresql://, or write `host=… dbname=… user=…`")
 }
 
 #[cfg(test)]
@@ -161,6 +194,10 @@ mod tests {
             ("postgres://%2Ftmp/d", &[("dbname", "d"), ("host", "/tmp")]),
             ("postgres:///d?host=/tmp&port=1", &[("dbname", "d"), ("host", "/tmp"), ("port", "1")]),
             ("postgres://h?user=a@b", &[("host", "h"), ("user", "a@b")]),
+            ("postgres://u:100%25@h", &[("host", "h"), ("password", "100%"), ("user", "u")]),
+            ("postgres://u:%C3%a9%E2%82%AC@h", &[("host", "h"), ("password", "é€"), ("user", "u")]),
+            ("postgres://h?requiressl=1", &[("host", "h"), ("sslmode", "require")]),
+            ("host=h requiressl=0", &[("host", "h"), ("sslmode", "prefer")]),
             ("postgres://h/d?ssl=true", &[("dbname", "d"), ("host", "h"), ("sslmode", "require")]),
             ("host=h port = 5", &[("host", "h"), ("port", "5")]),
             (r"password='a \'b\\' user=x\ y", &[("password", r"a 'b\"), ("user", "x y")]),
@@ -182,6 +219,14 @@ mod tests {
             "postgres://u:s3cret@[::1]x",
             "postgres://u:s3cret@h?sslmode",
             "postgres://u:%ff@h",
+            "postgres://u:s3cret%@h",
+            "postgres://u:s3cret%2@h",
+            "postgres://u:s3cret%zz@h",
+            "postgres://u:s3cret%+1@h",
+            "postgres://u:s3cret%00@h",
+            "postgres://u@h%00/d?password=s3cret",
+            "postgres://h/d?password=s3cret%%",
+            "postgres://h/d?password=s3cret=s3cret",
             "s3cret",
             "user=u s3cret host=h",
             "password='s3cret",

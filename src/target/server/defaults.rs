@@ -4,27 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// The variables that fill in what a connection string leaves open, with its keyword for each.
-///
-/// PostgreSQL manual, "Environment Variables" of libpq.
-const VARIABLES: [(&str, &str); 16] = [
-    ("PGHOST", "host"),
-    ("PGHOSTADDR", "hostaddr"),
-    ("PGPORT", "port"),
-    ("PGUSER", "user"),
-    ("PGPASSWORD", "password"),
-    ("PGDATABASE", "dbname"),
-    ("PGPASSFILE", "passfile"),
-    ("PGSSLMODE", "sslmode"),
-    ("PGSSLROOTCERT", "sslrootcert"),
-    ("PGSSLCERT", "sslcert"),
-    ("PGSSLKEY", "sslkey"),
-    ("PGOPTIONS", "options"),
-    ("PGAPPNAME", "application_name"),
-    ("PGCONNECT_TIMEOUT", "connect_timeout"),
-    ("PGCHANNELBINDING", "channel_binding"),
-    ("PGTARGETSESSIONATTRS", "target_session_attrs"),
-];
+use super::parameters::PARAMETERS;
+
+/// The directory of the service file for all users.
+const SYSTEM_DIRECTORY: &str = "PGSYSCONFDIR";
 
 /// What stands in for the parameters that a connection string doesn't give.
 ///
@@ -49,20 +32,19 @@ pub struct Defaults {
     pub variables: BTreeMap<String, String>,
     /// The operating system's user name, the user to log in as when none is given.
     pub user: Option<String>,
-    /// The home directory, where `.pgpass` and `.postgresql/` are looked for.
+    /// The home directory, where `.pgpass`, `.pg_service.conf` and `.postgresql/` are looked for.
     pub home: Option<PathBuf>,
 }
 
 impl Defaults {
     /// Lists the environment variables that matter.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        VARIABLES.iter().map(|(name, _)| *name)
+        PARAMETERS.iter().filter_map(|parameter| parameter.variable).chain([SYSTEM_DIRECTORY])
     }
 
-    /// Gives the value of the variable for `keyword`, if it is set and not empty.
-    pub(super) fn variable(&self, keyword: &str) -> Option<&str> {
-        let (name, _) = VARIABLES.iter().find(|(_, of)| *of == keyword)?;
-        self.variables.get(*name).map(String::as_str).filter(|value| !value.is_empty())
+    /// Gives the value of a variable, if it is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Gives a file under the home directory, if it is there.
