@@ -184,7 +184,9 @@ async fn a_client_certificate_is_shown_hidden_or_demanded() {
         assert!(told.contains("requires a valid client certificate"), "{told}");
         assert!(help.contains("sslcert"), "{help}");
     }
-    let (told, help) = refused(&server, &format!("sslmode=require&{others}")).await;
+    // In TLS 1.3 the server's word on it may be lost in the reset of the connection.
+    let others = format!("sslmode=require&ssl_max_protocol_version=TLSv1.2&{others}");
+    let (told, help) = refused(&server, &others).await;
     assert!(help.contains("who signed it"), "{told}: {help}");
 
     for (parameters, help) in [

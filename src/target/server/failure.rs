@@ -191,6 +191,9 @@ impl Server {
                  connect over TCP with a password (host=localhost)"
             );
         }
+        if said("authentication failed for user") {
+            return self.password_help();
+        }
         if said("pg_hba.conf") || !asked {
             let encrypted = if said("no encryption") || said("SSL off") {
                 ", or with TLS (sslmode=require)"
