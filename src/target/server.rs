@@ -81,7 +81,7 @@ pub struct Server {
     /// The ways to log in that the server may ask for, if not all.
     methods: Option<Methods>,
     /// Whom a server on a Unix socket must run as.
-    peer: Option<Peer>,
+    peer: Option<Box<Peer>>,
     wanted: SessionAttrs,
     timeout: Option<Duration>,
     dialect: Option<Dialect>,
@@ -123,13 +123,13 @@ impl Server {
             _ => None,
         })?;
         let methods = given.read("require_auth", Methods::parse)?;
-        if methods.as_ref().is_some_and(Methods::is_hopeless) {
+        if methods.is_some_and(Methods::is_hopeless) {
             return Err(Error::config("`require_auth` allows no way to log in that there is here")
                 .with_help("allow scram-sha-256, md5, password or none"));
         }
         let peer = match given.get("requirepeer") {
             Some(name) if addresses.iter().any(|it| matches!(it, Address::Socket(..))) => {
-                Some(Peer::named(name)?)
+                Some(Box::new(Peer::named(name)?))
             }
             _ => None,
         };

@@ -154,7 +154,7 @@ impl Server {
     ) -> Result<Client, Failure> {
         let mut first = None;
         for step in self.steps(address) {
-            let attempt = Arc::new(Attempt::new(self.methods.clone()));
+            let attempt = Arc::new(Attempt::new(self.methods));
             let once = Box::pin(self.connect_once(address, endpoint, *step, attempt.clone()));
             let failure = match self.in_time(once).await {
                 Ok(client) => return Ok(client),

@@ -21,8 +21,10 @@ use super::connect::Step;
 use crate::target::tls::Tls;
 
 /// The ways to log in that a server may ask for; libpq's `require_auth`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Methods(BTreeSet<i32>);
+///
+/// A bit for each number in [`METHODS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Methods(u16);
 
 /// How libpq calls the numbers of the protocol's `Authentication…` messages; 0 asks for nothing.
 const METHODS: [(&str, i32); 7] = [
@@ -56,12 +58,16 @@ impl Methods {
         };
         let numbers = METHODS.iter().filter(|(name, _)| DONE.contains(name) && allowed(name));
         let both = !named.is_empty() && !negated.is_empty();
-        (!both).then(|| Self(numbers.map(|(_, number)| *number).collect()))
+        (!both).then(|| Self(numbers.fold(0, |bits, (_, number)| bits | 1 << number)))
     }
 
     /// Whether none of them can be done here.
-    pub fn is_hopeless(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_hopeless(self) -> bool {
+        self.0 == 0
+    }
+
+    fn allow(self, method: i32) -> bool {
+        (0..16).contains(&method) && self.0 & 1 << method != 0
     }
 }
 
@@ -97,8 +103,8 @@ impl Attempt {
 
     fn ask(&self, method: i32) -> Result<(), Refusal> {
         self.asked.store(method, Ordering::Relaxed);
-        match &self.methods {
-            Some(Methods(allowed)) if !allowed.contains(&method) => Err(Refusal::Method(method)),
+        match self.methods {
+            Some(allowed) if !allowed.allow(method) => Err(Refusal::Method(method)),
             _ => Ok(()),
         }
     }
@@ -367,7 +373,8 @@ mod tests {
             ("", None),
             ("!", None),
         ] {
-            let read = Methods::parse(text).map(|Methods(numbers)| Vec::from_iter(numbers));
+            let read = Methods::parse(text)
+                .map(|methods| (-1..99).filter(|it| methods.allow(*it)).collect::<Vec<_>>());
             assert_eq!(read.as_deref(), numbers, "{text}");
         }
     }
