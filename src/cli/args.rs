@@ -110,7 +110,7 @@ pub enum Command {
     /// Load the songs and logs of a source into the tables
     #[command(long_about = LOAD_EXAMPLES, after_long_help = LAYERS)]
     Load(Box<Load>),
-    /// Make the tables, without rows
+    /// Make the tables, without rows, or bring those of an earlier version up to date
     Create(Create),
     /// Run an analytics query by its name, or any SQL
     Query(Query),

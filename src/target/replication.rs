@@ -11,11 +11,11 @@ use super::{failed, failed_unless_owner};
 use crate::error::{Error, Remedy, Result};
 use crate::table::Table;
 
-/// Whether publications send whatever is written into a schema.
+/// Whether something sends whatever is written into a schema: a publication, or another plugin of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replication {
     Off,
-    /// Private tables are unlogged, for no publication covers such, and the live ones are made where they are to stay.
+    /// Private tables are unlogged, for none sends such, and the live ones are made where they are to stay.
     On,
 }
 
@@ -31,14 +31,14 @@ impl Replication {
         let row = client.query_one(publications, &[]).await.map_err(what)?;
         let (any, of_all, may_be_of_schemas): (bool, bool, bool) =
             (row.get(0), row.get(1), row.get(2));
-        if !any {
-            return Ok(Self::Off);
+        if any {
+            require_identities(client, schema).await?;
         }
-        require_identities(client, schema).await?;
         const OF_SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_publication_namespace
                                  WHERE pnnspid = to_regnamespace(quote_ident($1)))";
         let covers = of_all
-            || may_be_of_schemas
+            || any
+                && may_be_of_schemas
                 && client.query_one(OF_SCHEMA, &[&schema]).await.map_err(what)?.get(0);
         Ok(if covers { Self::On } else { Self::Off })
     }
