@@ -23,6 +23,21 @@ pub struct Check {
     pub value: Number,
     /// What to think of it.
     pub verdict: Verdict,
+    /// The objects whose rows are not those of the books, the ten that differ most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Difference>,
+}
+
+/// An object of which a table holds other rows than the books say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Its name, or its id where the books don't know it.
+    pub object: String,
+    /// How many rows it should have.
+    pub booked: u64,
+    /// How many rows there are.
+    pub found: u64,
 }
 
 /// What to think of a [`Check`].
@@ -37,7 +52,8 @@ pub enum Verdict {
     Broken,
 }
 
-/// Looks at every table in `schema`, in one statement and so as of one moment.
+/// Looks at every table in `schema` and holds it against the books of the loads, in one statement and so as of one
+/// moment.
 ///
 /// # Errors
 ///
@@ -52,13 +68,25 @@ pub async fn check(target: &Target, schema: &str) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for message in &messages {
         if let SimpleQueryMessage::Row(row) = message {
-            let check = Check::read(row).ok_or_else(|| {
+            add(&mut checks, row).ok_or_else(|| {
                 Error::target("the tables can't be checked").because("the answer makes no sense")
             })?;
-            checks.push(check);
         }
     }
     Ok(checks)
+}
+
+/// Reads a row: a check, or an object that belongs to the last one.
+fn add(checks: &mut Vec<Check>, row: &SimpleQueryRow) -> Option<()> {
+    match row.get("object") {
+        None => checks.push(Check::read(row)?),
+        Some(object) => checks.last_mut()?.objects.push(Difference {
+            object: object.to_owned(),
+            booked: row.get("booked")?.parse().ok()?,
+            found: row.get("found")?.parse().ok()?,
+        }),
+    }
+    Some(())
 }
 
 impl Check {
@@ -73,6 +101,7 @@ impl Check {
                 "broken" => Verdict::Broken,
                 _ => return None,
             },
+            objects: Vec::new(),
         })
     }
 }

@@ -81,7 +81,7 @@ mod table;
 mod target;
 mod transform;
 
-pub use check::{Check, Verdict, check};
+pub use check::{Check, Difference, Verdict, check};
 pub use config::Config;
 pub use decode::Compression;
 pub use dialect::Dialect;

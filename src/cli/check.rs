@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use comfy_table::{Cell, Color};
 use console::style;
-use sparkload::{Check, Verdict};
+use sparkload::{Check, Difference, Verdict};
 
 use super::args::Output;
 use super::failure::Failure;
@@ -32,7 +32,7 @@ fn table(checks: &[Check], schema: &str) -> io::Result<()> {
     let mut table = output::table(header.into_iter().zip(aligns));
     let mut last = "";
     for check in checks {
-        let Check { table: name, check, value, verdict } = check;
+        let Check { table: name, check, value, verdict, objects: _ } = check;
         let shown = if name == last { "" } else { name };
         last = name;
         let (check, value) = match check.strip_suffix(", percent") {
@@ -56,5 +56,23 @@ fn table(checks: &[Check], schema: &str) -> io::Result<()> {
         1 => style(format!("1 rule is broken in schema {schema}")).red().bold(),
         _ => style(format!("{} rules are broken in schema {schema}", count(broken))).red().bold(),
     };
-    writeln!(out, "\n{all}: {} ok, {}.", count(ok), counted(notes, "note"))
+    writeln!(out, "\n{all}: {} ok, {}.", count(ok), counted(notes, "note"))?;
+    differences(&mut out, checks)
+}
+
+/// Names the objects whose rows are not those of the books.
+fn differences(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
+    for Check { table, objects, .. } in checks.iter().filter(|check| !check.objects.is_empty()) {
+        writeln!(out, "\n{} {}", style(table).bold(), style("by object").bold())?;
+        for Difference { object, booked, found, .. } in objects {
+            let (found, booked) = (counted(*found, "row"), count(*booked));
+            writeln!(out, "  {object}: {found}, {booked} by the books")?;
+        }
+    }
+    if checks.iter().any(|check| check.verdict == Verdict::Broken) {
+        let cure = "Every load keeps these rules, so something else has changed rows. `sparkload load --full-refresh` \
+                    reads everything and makes the tables right;\nit drops the rows of objects that are not there any more.";
+        writeln!(out, "\n{cure}")?;
+    }
+    Ok(())
 }

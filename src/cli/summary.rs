@@ -20,6 +20,9 @@ const TABLES: [[Option<Table>; 2]; 5] = [
     [Some(Table::Time), None],
 ];
 
+/// What stands behind the rows of a table that were not counted.
+const BY_THE_BOOKS: &str = " *";
+
 /// How many rejects are worth a look before one opens `load_errors`.
 const SHOWN_REJECTS: usize = 5;
 
@@ -73,7 +76,9 @@ fn tables(out: &mut impl Write, report: &Report) -> io::Result<()> {
             Mode::Full => String::new(),
             Mode::Incremental => change(report, table),
         };
-        [table.name().to_owned(), count(report.rows(table)), change]
+        let rows = report.tables.iter().find(|rows| rows.table == table);
+        let mark = if rows.is_some_and(|rows| !rows.counted) { BY_THE_BOOKS } else { "" };
+        [table.name().to_owned(), count(report.rows(table)) + mark, change]
     };
     let widths = [0, 1].map(|side| {
         let cells = TABLES.iter().filter_map(|pair| pair[side]).map(shown);
@@ -103,6 +108,11 @@ fn tables(out: &mut impl Write, report: &Report) -> io::Result<()> {
             }
         });
         writeln!(out, "{}", cells.join(GAP).trim_end())?;
+    }
+    if report.tables.iter().any(|rows| !rows.counted) {
+        let what =
+            "too large to be counted: the rows of the load before, and what this one has changed";
+        writeln!(out, "{BY_THE_BOOKS} {what}; sparkload check counts")?;
     }
     writeln!(out)
 }

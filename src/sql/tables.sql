@@ -109,7 +109,8 @@ CREATE TABLE load_runs (
     taken BIGINT NOT NULL,
     filtered BIGINT NOT NULL,
     rejected BIGINT NOT NULL,
-    -- The rows that each table has held since.
+    -- The rows that each table has held since: counted, but for tables that an incremental load finds large: there
+    -- those of the run before and what this one has changed.
     songplays BIGINT NOT NULL,
     users BIGINT NOT NULL,
     songs BIGINT NOT NULL,

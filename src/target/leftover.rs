@@ -13,6 +13,8 @@ use super::session::Work;
 use super::{failed, literal, present, quoted};
 use crate::error::Result;
 use crate::ledger::Plan;
+use crate::source::Kind;
+use crate::table::Table;
 
 /// The statements that make the tables of a private schema.
 fn tables(replication: Replication) -> String {
@@ -179,21 +181,26 @@ async fn usual_triggers(client: &Client, schema: &str) -> Result<Vec<String>> {
 }
 
 /// Looks through the schemas that loads have `left` behind. One that a load with these `settings` can go on with becomes
-/// `loading`, the others are cleared away; returns whether there was one.
+/// `loading`, the others are cleared away; returns whether there was one. Without settings none is gone on with.
 ///
 /// The name changes so that nothing that knows the old one gets at the tables.
 pub(super) async fn take_over(
     client: &Client,
     left: Vec<String>,
     loading: &str,
-    settings: &str,
+    settings: Option<&str>,
     replication: Replication,
 ) -> Result<bool> {
     let what = |cause| failed("can't clear away what an unfinished load has left", cause);
     let program = program(&tables(replication));
     let mut taken = false;
     for left in left {
-        let usable = !taken && is_usable(client, &left, &program, settings).await.map_err(what)?;
+        let usable = match settings {
+            Some(settings) if !taken => {
+                is_usable(client, &left, &program, settings).await.map_err(what)?
+            }
+            _ => false,
+        };
         let then = match usable {
             // Made before the connection broke.
             true if left == loading => String::new(),
@@ -224,6 +231,13 @@ async fn is_usable(
     Ok(client.query_opt(&same, &[&program, &settings]).await?.is_some())
 }
 
+/// Drops the private schema `loading` with all that is in it.
+pub(super) async fn drop(client: &Client, loading: &str) -> Result<()> {
+    let what = |cause| failed(format!("can't drop the schema {loading}"), cause);
+    let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(loading));
+    client.batch_execute(&drop).await.map_err(what)
+}
+
 /// Whether the load in the schema `loading` has finished an object, so that another one can go on from there.
 pub(super) async fn is_worth_keeping(client: &Client, loading: &str) -> Result<bool> {
     let what = |cause| failed(format!("can't look into the schema {loading}"), cause);
@@ -233,6 +247,9 @@ pub(super) async fn is_worth_keeping(client: &Client, loading: &str) -> Result<b
     );
     Ok(client.query_one(&query, &[]).await.map_err(what)?.get(0))
 }
+
+/// Has no load go on with what is in the schema that is the first in the search path.
+pub(super) const FORGET: &str = "DELETE FROM unfinished";
 
 /// Keeps the rows that the plan keeps of an unfinished load's tables, and makes them those of the load `run`.
 pub(super) struct Keep<'a> {
@@ -250,8 +267,50 @@ impl Work for Keep<'_> {
         let enter = "INSERT INTO kept_objects SELECT unnest($1::BIGINT[])";
         client.execute(enter, &[&kept]).await.map_err(what)?;
         client.batch_execute(include_str!("../sql/adopt.sql")).await.map_err(what)?;
-        let number =
-            format!("UPDATE load_objects SET run = {run}; UPDATE load_errors SET run = {run}");
+        // Where no row is to come, the indexes stay as well.
+        if plan.objects().next().is_some() {
+            let adopt = include_str!("../sql/adopt_staging.sql");
+            client.batch_execute(adopt).await.map_err(what)?;
+        }
+        for (kind, table) in
+            [(Kind::Logs, Table::StagingEvents), (Kind::Songs, Table::StagingSongs)]
+        {
+            self.keep_staged(client, kind, table).await.map_err(what)?;
+        }
+        let number = format!(
+            "UPDATE load_objects SET run = {run} WHERE run <> {run};\n\
+             UPDATE load_errors SET run = {run} WHERE run <> {run}"
+        );
         client.batch_execute(&number).await.map_err(what)
+    }
+}
+
+impl Keep<'_> {
+    /// Keeps the staged rows of objects that are kept: what is less to write is written, those that go or those that stay.
+    async fn keep_staged(
+        &self,
+        client: &Client,
+        kind: Kind,
+        table: Table,
+    ) -> Result<(), tokio_postgres::Error> {
+        let kept = self.plan.kept.iter().filter(|(of, _)| *of == kind);
+        let kept: u64 = kept.map(|(_, version)| version.amounts.staged).sum();
+        let count = format!("SELECT count(*) FROM {table}");
+        let found = client.query_one(&count, &[]).await?.get::<_, i64>(0) as u64;
+        if found == kept {
+            return Ok(());
+        }
+        let of_kept =
+            format!("EXISTS (SELECT FROM kept_objects WHERE object_id = {table}.object_id)");
+        let keep = match found.saturating_sub(kept) < kept {
+            true => format!("DELETE FROM {table} WHERE NOT {of_kept}"),
+            // What is deleted would have to be read, and would stay in the file, until the server vacuums it.
+            false => format!(
+                "CREATE TEMP TABLE kept_{table} ON COMMIT DROP AS SELECT * FROM {table} WHERE {of_kept};\n\
+                 TRUNCATE {table};\n\
+                 INSERT INTO {table} SELECT * FROM kept_{table}"
+            ),
+        };
+        client.batch_execute(&keep).await
     }
 }

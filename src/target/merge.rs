@@ -1,11 +1,11 @@
 //! Merging: what the star becomes when some objects have changed, computed by the server from the staging tables.
 //!
 //! The rules are those of `star`, in SQL; a test holds both against each other. A load that has read every object
-//! computes the star itself, which is faster.
+//! computes the star itself, which is faster; one that goes on with what another one has staged makes all of it anew, by
+//! [`rebuild`](super::rebuild).
 
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::GenericClient;
 
-use super::session::Work;
 use super::{failed, quoted};
 use crate::error::Result;
 use crate::star::Matching;
@@ -61,7 +61,8 @@ fn delta(loading: &str, rules: Rules) -> String {
     };
     prepare += &format!(
         "CREATE TEMP TABLE merge_rules ON COMMIT DROP AS\n\
-         SELECT {match_duration} AS match_duration, {matched_only} AS matched_only;\n"
+         SELECT {match_duration} AS match_duration, {matched_only} AS matched_only;\n\
+         ANALYZE merge_rules;\n"
     );
     prepare
 }
@@ -82,34 +83,4 @@ pub(super) async fn recount(client: &impl GenericClient, rules: Rules) -> Result
     }
     let what = |cause| failed("can't count the plays of each object", cause);
     client.batch_execute(include_str!("../sql/merge/recount.sql")).await.map_err(what)
-}
-
-/// Makes the whole star in the schema `loading`, which is the first in the search path, from its staging tables.
-pub(super) struct Rebuild<'a> {
-    pub loading: &'a str,
-    pub rules: Rules,
-}
-
-impl Work for Rebuild<'_> {
-    async fn run(&self, client: &Client) -> Result<()> {
-        let Self { loading, rules } = self;
-        let what = |cause| failed("can't make the star of the staged records", cause);
-        client.batch_execute(&delta(loading, *rules)).await.map_err(what)?;
-        // All records are new ones: there is nothing to look for among old ones.
-        let none_old = "CREATE OR REPLACE TEMP VIEW delta_objects AS TABLE load_objects LIMIT 0";
-        client.batch_execute(none_old).await.map_err(what)?;
-        client.batch_execute(TOUCHED).await.map_err(what)?;
-        compute(client).await?;
-        for (table, _) in FRESH {
-            let what = |cause| failed(format!("can't fill {table}"), cause);
-            let columns: Vec<_> = table.columns().iter().map(|column| column.name).collect();
-            let columns = columns.join(", ");
-            let fill =
-                format!("INSERT INTO {table} ({columns}) SELECT {columns} FROM fresh_{table}");
-            client.batch_execute(&fill).await.map_err(what)?;
-        }
-        recount(client, *rules).await?;
-        let done = "DROP VIEW delta_objects, delta_songs, delta_events, delta_errors";
-        client.batch_execute(done).await.map_err(|cause| failed("can't finish the star", cause))
-    }
 }

@@ -16,6 +16,7 @@ mod place;
 mod pooler;
 mod postgres;
 mod publish;
+mod rebuild;
 mod redshift;
 mod replication;
 mod s3_reply;

@@ -9,12 +9,12 @@ use tokio_postgres::Client;
 
 use super::leftover::{self, Keep};
 use super::load::{Discarded, GOODBYE, Part};
-use super::merge::{Rebuild, Rules};
+use super::merge::Rules;
 use super::missing::{INDEXES, KEYS, is_about};
 use super::publish::{self, Publication};
 use super::replication::Replication;
 use super::session::{Link, Session, Work, end_processes};
-use super::{Database, copy, failed, ledger, lock, place, quoted, upgrade};
+use super::{Database, copy, failed, ledger, lock, place, quoted, rebuild, upgrade};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
@@ -31,6 +31,8 @@ pub(crate) struct PostgresLoad {
     rules: Rules,
     /// Whether all records are staged, so that later loads can build upon this one.
     staging: bool,
+    /// Whether what an unfinished load has left may be gone on with.
+    goes_on: bool,
     ledger: Ledger,
     /// Whether the tables are those of a load that died.
     taken_over: bool,
@@ -70,6 +72,7 @@ impl PostgresLoad {
             settings: Settings::of(config).text(),
             rules: Rules { matching: config.matching, matched_only: config.matched_only },
             staging: config.staging,
+            goes_on: config.staging && !config.full_refresh,
             ledger: Ledger::default(),
             taken_over: false,
             replication: Replication::Off,
@@ -108,24 +111,35 @@ impl PostgresLoad {
     }
 
     async fn prepare(&self, client: &Client, patience: &mut lock::Patience) -> Result<Begun> {
-        let Self { schema, settings, staging, link, .. } = self;
+        let Self { schema, settings, staging, goes_on, link, .. } = self;
         place::require(client, &link.database, schema).await?;
         let loading = &link.loading;
         let left = lock::take(client, schema, loading, patience).await?;
         failpoint!("locked");
         let replication = Replication::of(client, schema).await?;
-        let taken_over = leftover::take_over(client, left, loading, settings, replication).await?;
+        let usable = goes_on.then_some(settings.as_str());
+        let taken_over = leftover::take_over(client, left, loading, usable, replication).await?;
+        let settings = staging.then_some(settings.as_str());
         if !taken_over {
-            let settings = staging.then_some(settings.as_str());
             leftover::make(client, schema, loading, settings, replication).await?;
         }
         upgrade::check(client, schema, loading).await?;
         search(client, schema).await?;
         let mut ledger = ledger::read(client, schema).await?;
         search(client, loading).await?;
-        if taken_over {
-            ledger::read_finished(client, &mut ledger).await?;
-        }
+        let taken_over = match taken_over {
+            false => false,
+            true => match ledger::read_finished(client, &mut ledger).await {
+                Ok(()) => true,
+                Err(error) if error.remedy() == Remedy::None => {
+                    tracing::warn!(cause = error.causes(), "{error}, reading everything again");
+                    leftover::drop(client, loading).await?;
+                    leftover::make(client, schema, loading, settings, replication).await?;
+                    false
+                }
+                Err(error) => return Err(error),
+            },
+        };
         Ok(Begun { ledger, taken_over, replication, steps: Steps::of(client).await? })
     }
 
@@ -142,7 +156,8 @@ impl PostgresLoad {
     pub async fn keep(&self, plan: &Plan) -> Result<()> {
         if self.taken_over {
             let keep = Keep { plan, run: self.ledger.next_run };
-            self.control().once("can't go on with an unfinished load", &keep).await?;
+            let kept = self.control().once("can't go on with an unfinished load", &keep).await;
+            self.or_afresh(kept).await?;
         }
         failpoint!("kept");
         Ok(())
@@ -159,13 +174,30 @@ impl PostgresLoad {
         Ok(try_join_all(writers).await?.into_iter().fold(RowCounts::default(), RowCounts::plus))
     }
 
+    /// Has what an unfinished load has left forgotten where something can't be `done` with it, such as within the
+    /// server's `statement_timeout`: it must never be why a load fails, so everything is read again.
+    async fn or_afresh(&self, done: Result<()>) -> Result<()> {
+        let Err(error) = done else { return Ok(()) };
+        if !self.taken_over || error.remedy() != Remedy::None {
+            return Err(error);
+        }
+        let forget = Statement { what: "can't forget an unfinished load", sql: leftover::FORGET };
+        self.control().once(forget.what, &forget).await?;
+        Err(error.with_remedy(Remedy::StartOver))
+    }
+
     /// Builds the keys of the new `tables`, when all their rows are in.
     pub async fn complete(&self, way: Way, tables: &[Table]) -> Result<()> {
         failpoint!("written");
         match way {
             // No load builds upon these tables, so the planner may wait for the server to look at them by itself.
             Way::Direct if !self.staging => self.run_all(&[KEYS], tables).await,
-            Way::Direct | Way::Rebuild => self.run_all(&[KEYS, INDEXES, ANALYZE], tables).await,
+            Way::Direct => self.run_all(&[KEYS, INDEXES, ANALYZE], tables).await,
+            Way::Rebuild => {
+                let staged = tables.iter().copied().filter(|table| !rebuild::STAR.contains(table));
+                let staged: Vec<_> = staged.collect();
+                self.run_all(&[KEYS, INDEXES, ANALYZE], &staged).await
+            }
             Way::Merge => self.run_all(&[ANALYZE], tables).await,
         }
     }
@@ -173,28 +205,46 @@ impl PostgresLoad {
     /// Makes the star of the staged rows, where it was not made of the records.
     pub async fn make_star(&self, way: Way) -> Result<()> {
         if way == Way::Rebuild {
-            let rebuild = Rebuild { loading: &self.link.loading, rules: self.rules };
-            self.control().once("can't make the star of the staged rows", &rebuild).await?;
+            let made = self.rebuild().await;
+            self.or_afresh(made).await?;
         }
         failpoint!("completed");
         Ok(())
     }
 
-    /// Runs the statements of each script that are about `tables`, on all connections, each as soon as one is free.
+    async fn rebuild(&self) -> Result<()> {
+        const MAKING: &str = "can't make the star of the staged rows";
+        let fill = rebuild::fill(self.rules);
+        self.run_each(MAKING, fill.iter().map(String::as_str)).await?;
+        self.run_all(&[KEYS, INDEXES, ANALYZE], &rebuild::STAR).await?;
+        self.run_each(MAKING, rebuild::recount(self.rules).into_iter()).await
+    }
+
+    /// Runs the statements of each script that are about `tables`.
     async fn run_all(&self, scripts: &[&str], tables: &[Table]) -> Result<()> {
         for script in scripts {
             let is_meant =
                 |statement: &&str| tables.iter().any(|table| is_about(statement, *table));
-            let queue = queue(script.split_inclusive(";\n").filter(is_meant));
-            let runners = self.sessions.iter().map(async |session| {
-                while let Ok(statement) = queue.recv().await {
-                    session.once(READYING, &Statement(statement)).await?;
-                }
-                Ok(())
-            });
-            try_join_all(runners).await?;
+            let statements = script.split_inclusive(";\n").filter(is_meant);
+            self.run_each("can't build the keys of the new tables", statements).await?;
         }
         Ok(())
+    }
+
+    /// Runs statements on all connections, each as soon as one is free.
+    async fn run_each<'a>(
+        &self,
+        what: &'static str,
+        statements: impl Iterator<Item = &'a str>,
+    ) -> Result<()> {
+        let queue = queue(statements);
+        let runners = self.sessions.iter().map(async |session| {
+            while let Ok(sql) = queue.recv().await {
+                session.once(what, &Statement { what, sql }).await?;
+            }
+            Ok(())
+        });
+        try_join_all(runners).await.map(drop)
     }
 
     /// Makes the new rows, which were `written`, the live ones, in one commit; returns what the tables hold then.
@@ -353,14 +403,16 @@ enum Rest {
     KeptIfUseful,
 }
 
-const READYING: &str = "can't build the keys of the new tables";
-
-/// A statement that makes the new tables ready.
-struct Statement<'a>(&'a str);
+/// Statements in the new tables, and what can't be done where they fail.
+struct Statement<'a> {
+    what: &'static str,
+    sql: &'a str,
+}
 
 impl Work for Statement<'_> {
     async fn run(&self, client: &Client) -> Result<()> {
-        client.batch_execute(self.0).await.map_err(|cause| failed(READYING, cause))
+        let Self { what, sql } = self;
+        client.batch_execute(sql).await.map_err(|cause| failed(*what, cause))
     }
 }
 
@@ -397,10 +449,9 @@ async fn search(client: &Client, schema: &str) -> Result<()> {
 /// that we are gone.
 async fn clear(client: &Client, loading: &str) -> Result<()> {
     let what = |cause| failed(format!("can't drop the schema {loading}"), cause);
-    let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", quoted(loading));
-    let dropped = client.batch_execute(&drop).await;
+    let dropped = leftover::drop(client, loading).await;
     client.batch_execute("SELECT pg_advisory_unlock_all()").await.map_err(what)?;
-    dropped.map_err(what)
+    dropped
 }
 
 /// Refuses a name that the server would refuse or cut.

@@ -192,7 +192,11 @@ async fn the_report_tells_good_tables_from_broken_ones() {
         .map(|it| format!("{} | {} | {} | {}", it.table, it.check, it.value, it.verdict));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r#"
     staging_events | rows | 1 | ok
+    staging_events | rows more or less than in load_objects | 0 | ok
+    staging_events | rows more or less than in load_runs | 0 | ok
     staging_songs | rows | 1 | ok
+    staging_songs | rows more or less than in load_objects | 0 | ok
+    staging_songs | rows more or less than in load_runs | 0 | ok
     songplays | rows | 5 | ok
     songplays | repeated or missing songplay_id | 0 | ok
     songplays | missing start_time | 0 | ok
@@ -207,15 +211,23 @@ async fn the_report_tells_good_tables_from_broken_ones() {
     songplays | NULL song_id, percent | 60.0 | note
     songplays | NULL level, percent | 0.0 | ok
     songplays | NULL location, percent | 40.0 | note
+    songplays | rows more or less than in load_objects | 0 | ok
+    songplays | rows more or less than in load_runs | 0 | ok
     users | rows | 3 | ok
     users | repeated or missing user_id | 0 | ok
     users | NULL level, percent | 0.0 | ok
+    users | staged user_id without a row | 0 | ok
+    users | rows without a staged record | 0 | ok
+    users | rows more or less than in load_runs | 0 | ok
     songs | rows | 2 | ok
     songs | repeated or missing song_id | 0 | ok
     songs | missing title, artist_id or duration | 0 | ok
     songs | artist_id not in artists | 0 | ok
     songs | year 0 | 1 | note
     songs | mojibake | 1 | note
+    songs | staged song_id without a row | 0 | ok
+    songs | rows without a staged record | 0 | ok
+    songs | rows more or less than in load_runs | 0 | ok
     artists | rows | 1 | ok
     artists | repeated or missing artist_id | 0 | ok
     artists | missing name | 0 | ok
@@ -223,10 +235,16 @@ async fn the_report_tells_good_tables_from_broken_ones() {
     artists | NULL latitude, percent | 100.0 | note
     artists | NULL longitude, percent | 100.0 | note
     artists | mojibake | 0 | ok
+    artists | staged artist_id without a row | 0 | ok
+    artists | rows without a staged record | 0 | ok
+    artists | rows more or less than in load_runs | 0 | ok
     time | rows | 4 | ok
     time | repeated or missing start_time | 0 | ok
     time | missing parts | 0 | ok
     time | rows that no play holds | 0 | ok
+    time | rows more or less than in load_runs | 0 | ok
+    load_errors | rejects | 0 | ok
+    load_errors | rows more or less than in load_objects | 0 | ok
     "#);
 
     for (change, broken) in [

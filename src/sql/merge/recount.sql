@@ -8,7 +8,7 @@ FROM (
            (SELECT count(*)
             FROM songplays
             WHERE songplay_id BETWEEN object_id << 32 AND object_id << 32 | 4294967295) AS plays
-    FROM (SELECT DISTINCT songplay_id >> 32 AS object_id FROM touched_songplays) AS touched
+    FROM (SELECT DISTINCT object_id FROM touched_songplays) AS touched
 ) AS counted
 WHERE load_objects.object_id = counted.object_id
   AND replaced_by IS NULL

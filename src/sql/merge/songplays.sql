@@ -7,7 +7,7 @@ CREATE TEMP TABLE wanted_songs ON COMMIT DROP AS
 SELECT DISTINCT song, artist, CASE WHEN match_duration THEN length ELSE 0 END AS length
 FROM merge_rules
 CROSS JOIN touched_songplays
-JOIN staging_events ON object_id = songplay_id >> 32 AND record_no = songplay_id & 4294967295
+JOIN staging_events USING (object_id, record_no)
 WHERE page = 'NextSong';
 ANALYZE wanted_songs;
 
@@ -44,7 +44,7 @@ SELECT songplay_id,
        user_id, level, found.song_id, found.artist_id, session_id, location, user_agent
 FROM merge_rules
 CROSS JOIN touched_songplays
-JOIN staging_events AS event ON object_id = songplay_id >> 32 AND record_no = songplay_id & 4294967295
+JOIN staging_events AS event USING (object_id, record_no)
 LEFT JOIN found_songs AS found
        ON found.song = event.song
       AND found.artist = event.artist

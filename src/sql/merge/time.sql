@@ -20,6 +20,11 @@ FROM (
     SELECT touched_time.start_time
     FROM touched_time
     JOIN songplays ON songplays.start_time = touched_time.start_time
-    WHERE NOT EXISTS (SELECT FROM touched_songplays WHERE songplay_id = songplays.songplay_id)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM touched_songplays AS touched
+        WHERE touched.songplay_id = songplays.songplay_id
+          AND touched.object_id = songplays.songplay_id >> 32
+    )
 ) AS moments;
 ANALYZE fresh_time;

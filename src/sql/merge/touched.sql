@@ -53,26 +53,34 @@ UNION
 SELECT title, artist_name FROM delta_songs;
 ANALYZE touched_titles;
 
+-- The server hashes a songplay_id by its halves XORed, and these are small numbers: thousands of plays fall on one
+-- hash. So plays are told apart by object and record wherever many of them are compared.
 CREATE TEMP TABLE touched_songplays ON COMMIT DROP AS
-SELECT songplay_id
-FROM delta_objects
-CROSS JOIN LATERAL (
-    SELECT songplay_id
-    FROM songplays
-    WHERE songplay_id BETWEEN object_id << 32 AND object_id << 32 | 4294967295
-    OFFSET 0
-) AS old
-UNION
-SELECT object_id << 32 | record_no FROM delta_events WHERE page = 'NextSong'
-UNION
-SELECT object_id << 32 | record_no
-FROM touched_titles
-JOIN staging_events
-  ON left(song, 100) = left(title, 100) COLLATE "C"
- AND song = title
- AND artist = artist_name
-WHERE page = 'NextSong';
+SELECT object_id << 32 | record_no AS songplay_id, object_id, record_no
+FROM (
+    SELECT songplay_id >> 32 AS object_id, songplay_id & 4294967295 AS record_no
+    FROM delta_objects
+    CROSS JOIN LATERAL (
+        SELECT songplay_id
+        FROM songplays
+        WHERE songplay_id BETWEEN object_id << 32 AND object_id << 32 | 4294967295
+        OFFSET 0
+    ) AS old
+    UNION
+    SELECT object_id, record_no FROM delta_events WHERE page = 'NextSong'
+    UNION
+    SELECT object_id, record_no
+    FROM touched_titles
+    JOIN staging_events
+      ON left(song, 100) = left(title, 100) COLLATE "C"
+     AND song = title
+     AND artist = artist_name
+    WHERE page = 'NextSong'
+) AS plays;
 ANALYZE touched_songplays;
 
 CREATE TEMP TABLE touched_time ON COMMIT DROP AS
-SELECT DISTINCT start_time FROM songplays JOIN touched_songplays USING (songplay_id);
+SELECT DISTINCT start_time
+FROM touched_songplays AS touched
+JOIN songplays ON songplays.songplay_id = touched.songplay_id
+              AND songplays.songplay_id >> 32 = touched.object_id;

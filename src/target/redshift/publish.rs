@@ -105,7 +105,8 @@ impl Publication<'_> {
             waiting.fill(client, table, &name(table)).await?;
             let rows = count(client, table).await?;
             require(table, rows, waiting.rows(table))?;
-            tables.push(TableRows { table, rows, inserted: rows, updated: 0, deleted: before });
+            let (inserted, deleted) = (rows, before);
+            tables.push(TableRows { table, rows, counted: true, inserted, updated: 0, deleted });
             failpoint!("one applied");
         }
         let old = format!(
@@ -162,6 +163,7 @@ impl Publication<'_> {
             tables.push(TableRows {
                 table,
                 rows,
+                counted: true,
                 inserted,
                 updated: 0,
                 deleted: before.saturating_sub(kept),
@@ -210,7 +212,7 @@ async fn apply(client: &Client, table: Table) -> Result<TableRows> {
     require(table, rows, (before + fresh).saturating_sub(touched))?;
     let inserted = fresh.saturating_sub(updated);
     let deleted = touched.saturating_sub(updated);
-    Ok(TableRows { table, rows, inserted, updated, deleted })
+    Ok(TableRows { table, rows, counted: true, inserted, updated, deleted })
 }
 
 /// The table's name as it stands in a statement; one of them is a word of SQL.

@@ -2,7 +2,7 @@
 -- or goes takes plays of other objects with it.
 CREATE TEMP TABLE counted_plays AS
 SELECT touched.object_id, count(songplays.songplay_id) AS plays
-FROM (SELECT DISTINCT songplay_id >> 32 AS object_id FROM touched_songplays) AS touched
+FROM (SELECT DISTINCT object_id FROM touched_songplays) AS touched
 LEFT JOIN songplays ON songplays.songplay_id >> 32 = touched.object_id
 GROUP BY touched.object_id;
 

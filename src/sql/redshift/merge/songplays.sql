@@ -29,7 +29,9 @@ SELECT touched_songplays.songplay_id,
            + (event.ts % 86400000) * interval '0.001 second' AS start_time,
        event.user_id, event.level, found.song_id, found.artist_id, event.session_id, event.location, event.user_agent
 FROM touched_songplays
-JOIN staging_events AS event ON (event.object_id << 32) + event.record_no = touched_songplays.songplay_id
+JOIN staging_events AS event
+  ON event.object_id = touched_songplays.object_id
+ AND event.record_no = touched_songplays.record_no
 CROSS JOIN merge_rules
 LEFT JOIN found_songs AS found
        ON found.title || chr(1) = event.song || chr(1)

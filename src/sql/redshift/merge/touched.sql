@@ -38,18 +38,21 @@ UNION
 SELECT title || chr(1), artist_name || chr(1) FROM delta_songs;
 
 CREATE TEMP TABLE touched_songplays AS
-SELECT songplays.songplay_id
-FROM songplays
-JOIN delta_objects ON delta_objects.object_id = songplays.songplay_id >> 32
-UNION
-SELECT (object_id << 32) + record_no FROM delta_events WHERE page || chr(1) = 'NextSong' || chr(1)
-UNION
-SELECT (staging_events.object_id << 32) + staging_events.record_no
-FROM touched_titles
-JOIN staging_events
-  ON staging_events.song || chr(1) = touched_titles.title
- AND staging_events.artist || chr(1) = touched_titles.artist_name
-WHERE staging_events.page || chr(1) = 'NextSong' || chr(1);
+SELECT (object_id << 32) + record_no AS songplay_id, object_id, record_no
+FROM (
+    SELECT songplays.songplay_id >> 32 AS object_id, songplays.songplay_id & 4294967295 AS record_no
+    FROM songplays
+    JOIN delta_objects ON delta_objects.object_id = songplays.songplay_id >> 32
+    UNION
+    SELECT object_id, record_no FROM delta_events WHERE page || chr(1) = 'NextSong' || chr(1)
+    UNION
+    SELECT staging_events.object_id, staging_events.record_no
+    FROM touched_titles
+    JOIN staging_events
+      ON staging_events.song || chr(1) = touched_titles.title
+     AND staging_events.artist || chr(1) = touched_titles.artist_name
+    WHERE staging_events.page || chr(1) = 'NextSong' || chr(1)
+) AS plays;
 
 CREATE TEMP TABLE touched_time AS
 SELECT DISTINCT songplays.start_time
