@@ -55,7 +55,10 @@ impl Database {
         #[cfg(not(feature = "embedded"))]
         let _ = wait;
         match target {
-            Target::Postgres(server) => Ok(Self::Server(server.clone(), Spare::default())),
+            Target::Postgres(server) => {
+                server.notes().iter().for_each(|note| tracing::info!("{note}"));
+                Ok(Self::Server(server.clone(), Spare::default()))
+            }
             #[cfg(feature = "embedded")]
             Target::Embedded(path) => Ok(Self::Embedded(Engine::start(path, wait).await?)),
             #[cfg(not(feature = "embedded"))]

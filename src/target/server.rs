@@ -84,6 +84,8 @@ pub struct Server {
     peer: Option<Box<Peer>>,
     wanted: SessionAttrs,
     timeout: Option<Duration>,
+    /// What is told of this server and left aside.
+    notes: Box<[String]>,
     dialect: Option<Dialect>,
     /// How to reach the AWS that gives a password for each connection.
     #[cfg(feature = "cluster")]
@@ -150,6 +152,7 @@ impl Server {
             peer,
             wanted: wanted.unwrap_or(SessionAttrs::Any),
             timeout: timeout.unwrap_or(Some(CONNECT_TIMEOUT)),
+            notes: given.notes.into(),
             dialect: None,
             #[cfg(feature = "cluster")]
             iam: None,
@@ -159,6 +162,11 @@ impl Server {
     /// Takes the server for one of this dialect, which otherwise it is asked for.
     pub fn with_dialect(self, dialect: Dialect) -> Self {
         Self { dialect: Some(dialect), ..self }
+    }
+
+    /// What its connection string and the variables say and is left aside, with the reasons.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub(crate) fn dialect(&self) -> Option<Dialect> {

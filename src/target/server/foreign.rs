@@ -65,6 +65,7 @@ const PARAMETERS: [(&str, Meaning); 43] = [
     ("Root Certificate", Is("sslrootcert")),
     ("ssl", Tls),
     ("sslaccept", Tls),
+    // Of two the stronger one counts, as `sslaccept=strict` comes first.
     ("Ssl Mode", Tls),
     ("Trust Server Certificate", Nothing),
     ("pgbouncer", Nothing),
@@ -317,7 +318,7 @@ mod tests {
             (
                 "postgres://ann:s3cret@h/dwh?sslaccept=strict&sslmode=require",
                 unknown("sslaccept"),
-                "postgres://ann:…@h/dwh?sslmode=require",
+                "postgres://ann:…@h/dwh?sslmode=verify-full",
             ),
             (
                 "postgres://ann@h/dwh?statement_timeout=5000",

@@ -260,7 +260,11 @@ pub(super) fn find(keyword: &str) -> Option<&'static Parameter> {
 
 /// What is given, by keyword: in the string, or else in the service file, or else in the environment.
 #[derive(Default)]
-pub(super) struct Given(BTreeMap<&'static str, (String, Origin)>);
+pub(super) struct Given {
+    values: BTreeMap<&'static str, (String, Origin)>,
+    /// What is left aside, and why.
+    pub notes: Vec<String>,
+}
 
 /// Where a value is from.
 #[derive(Clone)]
@@ -312,12 +316,12 @@ impl Given {
     /// The first value of a keyword stays.
     fn add(&mut self, keyword: &str, value: String, origin: &Origin) {
         if let Some(parameter) = find(keyword) {
-            self.0.entry(parameter.keyword).or_insert_with(|| (value, origin.clone()));
+            self.values.entry(parameter.keyword).or_insert_with(|| (value, origin.clone()));
         }
     }
 
     pub fn get(&self, keyword: &str) -> Option<&str> {
-        self.0.get(keyword).map(|(value, _)| value.as_str())
+        self.values.get(keyword).map(|(value, _)| value.as_str())
     }
 
     /// The value of `keyword` as `read` understands it.
@@ -334,21 +338,22 @@ impl Given {
         read(value).map(Some).ok_or_else(|| self.invalid(keyword))
     }
 
-    fn check(&self) -> Result<()> {
-        for (keyword, (value, origin)) in &self.0 {
+    fn check(&mut self) -> Result<()> {
+        for (keyword, (value, origin)) in &self.values {
             let is_one_of =
                 |harmless: &[&str]| harmless.iter().any(|it| it.eq_ignore_ascii_case(value));
+            let name = match origin {
+                Origin::Variable(name) => (*name).to_owned(),
+                Origin::Target | Origin::Service(..) => format!("`{keyword}` of the target"),
+            };
             match find(keyword).map(|parameter| &parameter.duty) {
-                Some(Idle(silent, why)) if !is_one_of(silent) => match origin {
-                    Origin::Variable(name) => tracing::debug!("{name} is ignored: {why}"),
-                    _ => tracing::info!("`{keyword}` of the target is ignored: {why}"),
-                },
+                Some(Idle(silent, why)) if !is_one_of(silent) => {
+                    self.notes.push(format!("{name} is ignored: {why}"));
+                }
                 Some(Only(harmless, why, instead)) if !is_one_of(harmless) => {
-                    let what = match origin {
-                        Origin::Variable(name) => format!("{name} asks for what can't be had"),
-                        _ => format!("`{keyword}` of the target asks for what can't be had"),
-                    };
-                    return Err(Error::config(what).because(*why).with_help(*instead));
+                    return Err(Error::config(format!("{name} asks for what can't be had"))
+                        .because(*why)
+                        .with_help(*instead));
                 }
                 _ => {}
             }
@@ -359,7 +364,7 @@ impl Given {
     /// Never shows the value: it may be a piece of a password in the wrong place.
     pub fn invalid(&self, keyword: &str) -> Error {
         let error = Error::config(format!("`{keyword}` of the target has an invalid value"));
-        let place = match self.0.get(keyword) {
+        let place = match self.values.get(keyword) {
             Some((_, Origin::Variable(name))) => format!("the variable {name}"),
             Some((_, Origin::Service(name, file))) => {
                 format!("`{keyword}` of the service {name} in {}", file.display())
@@ -396,8 +401,8 @@ mod tests {
     #[test]
     fn the_documentation_has_every_parameter_and_what_it_means() {
         let documentation = include_str!("../../../docs/connecting.md");
-        let documented: Vec<_> =
-            documentation.lines().filter(|line| line.starts_with("| `")).collect();
+        let rows = documentation.lines().skip_while(|line| !line.starts_with("| `"));
+        let documented: Vec<_> = rows.take_while(|line| line.starts_with("| `")).collect();
         let table: Vec<_> = PARAMETERS
             .iter()
             .map(|parameter| {
@@ -438,6 +443,35 @@ mod tests {
         {
             given(&format!("host=h {harmless}"), &[]).unwrap();
         }
+    }
+
+    #[test]
+    fn what_is_ignored_is_noted_unless_it_changes_nothing() {
+        let note = |name: &str, why: &str| vec![format!("{name} is ignored: {why}")];
+        let utf8 = "what is sent and received is UTF-8";
+        for (conninfo, variables, notes) in [
+            ("host=h client_encoding=utf8 sslcompression=0", &[][..], Vec::new()),
+            ("host=h", &[("PGCLIENTENCODING", "auto")], Vec::new()),
+            ("host=h", &[("PGCLIENTENCODING", "LATIN1")], note("PGCLIENTENCODING", utf8)),
+            ("host=h client_encoding=LATIN1", &[], note("`client_encoding` of the target", utf8)),
+            ("host=h gsslib=gssapi", &[], note("`gsslib` of the target", NO_GSSAPI)),
+        ] {
+            assert_eq!(given(conninfo, variables).unwrap().notes, notes, "{conninfo}");
+        }
+    }
+
+    #[test]
+    fn every_variable_gives_its_parameter() {
+        for Parameter { keyword, variable, duty, .. } in &PARAMETERS {
+            if let (Some(variable), Read(_)) = (variable, duty)
+                && !keyword.starts_with("service")
+            {
+                let given = given("", &[(variable, "x y")]).unwrap();
+                assert_eq!(given.get(keyword), Some("x y"), "{variable}");
+                assert!(given.invalid(keyword).help().unwrap().contains(variable));
+            }
+        }
+        assert_eq!(Defaults::names().filter(|name| name.starts_with("PGSSL")).count(), 12);
     }
 
     #[test]

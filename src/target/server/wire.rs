@@ -150,7 +150,8 @@ impl fmt::Display for Refusal {
 
 /// Makes a [`Wire`] of the driver's socket.
 ///
-/// To the driver it looks like TLS that begins at once. So what is agreed upon with the server, or not, is this one's.
+/// To the driver it looks like TLS that begins at once. So what is agreed upon with the server, or not, is this one's; and a
+/// request to cancel, which the driver makes like the connection, is to be made by the same step of one.
 #[derive(Clone)]
 pub(super) struct Connector {
     pub step: Step,
