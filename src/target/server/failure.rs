@@ -130,6 +130,10 @@ impl Server {
             );
         }
         if let Some(refusal) = failure.refusal() {
+            #[cfg(feature = "cluster")]
+            if self.iam.is_some() && matches!(refusal, Refusal::NoTls) {
+                return "turn TLS on at the server: a login by IAM goes by nothing else".into();
+            }
             return refusal_help(refusal).into();
         }
         if let Some(rustls) = failure.find::<rustls::Error>() {
