@@ -94,7 +94,7 @@ pub(super) fn demands(
     }
     let is_tcp = |address: &Address| matches!(address, Address::Tcp(..));
     if !demands.verifies() && !demands.revoked.is_empty() && addresses.iter().any(is_tcp) {
-        return Err(Error::config("a revocation list is given, and no certificate is checked")
+        return Err(Error::config("a revocation list (sslcrl, sslcrldir, PGSSLCRL, PGSSLCRLDIR) is given, and no certificate is checked")
             .because("this `sslmode` takes any certificate, a revoked one as well")
             .with_help("use sslmode=verify-full, and name who signed the server's certificate with sslrootcert=FILE"));
     }

@@ -149,7 +149,12 @@ pub(super) fn refused(conninfo: &str) -> Error {
             _ => "start it with postgres:// or postgresql://, or write `host=… dbname=… user=…`",
         });
     }
-    let advice = advice_for_url(rest);
+    // What asks JDBC for TLS asks for all of it.
+    let rest = match jdbc && !rest.contains("sslmode=") {
+        true => rest.replace("ssl=true", "sslmode=verify-full"),
+        false => rest.to_owned(),
+    };
+    let advice = advice_for_url(&rest);
     match (jdbc, driver) {
         (true, Some("iam")) => Error::config("the target is written for JDBC")
             .with_help(format!("{advice} --iam-login")),
@@ -298,7 +303,7 @@ mod tests {
             (
                 "jdbc:postgresql://h:5432/dwh?user=ann&password=s3cret&ssl=true&currentSchema=mart&ApplicationName=etl",
                 written("for JDBC"),
-                "postgres://ann:…@h:5432/dwh?sslmode=require&application_name=etl --schema mart",
+                "postgres://ann:…@h:5432/dwh?sslmode=verify-full&application_name=etl --schema mart",
             ),
             (
                 "jdbc:postgresql://a,b/dwh?user=ann&targetServerType=primary",
