@@ -1,6 +1,6 @@
 //! The ledger: which version of which object is loaded, and what is still to be done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -201,6 +201,8 @@ pub(crate) struct Plan {
     pub unchanged: u64,
     /// Objects that hold nothing, and never did.
     pub empty: u64,
+    /// Objects in archives, which are left out.
+    pub archived: u64,
     /// Objects that are loaded but are not there any more.
     pub gone: Vec<String>,
 }
@@ -277,7 +279,11 @@ impl Plan {
                     left.remove(&(kind, name.clone()));
                 }
             }
-            left.retain(|(kind, name), _| covers(*kind, name));
+            let is_closed = |kind: Kind, name: &str| match kind {
+                Kind::Logs => logs.is_closed(name),
+                Kind::Songs => songs.is_closed(name),
+            };
+            left.retain(|(kind, name), _| covers(*kind, name) && !is_closed(*kind, name));
         }
         plan.gone = left.into_keys().map(|(_, name)| name.clone()).collect();
         plan.gone.sort_unstable();
@@ -289,6 +295,42 @@ impl Plan {
             Mode::Full if self.kept.is_empty() => Way::Direct,
             Mode::Full => Way::Rebuild,
             Mode::Incremental => Way::Merge,
+        }
+    }
+
+    /// Leaves out `archived` objects, whose rows stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The load would drop rows.
+    pub fn leave_out(&mut self, archived: &[Arc<Object>], ledger: &Ledger) -> Result<()> {
+        self.check_left_out(archived, ledger)?;
+        let left_out: HashSet<u32> = archived.iter().map(|object| object.rank).collect();
+        let mut rank = 0;
+        for objects in [&mut self.logs, &mut self.songs] {
+            objects.retain(|object| !left_out.contains(&object.rank));
+            for object in objects {
+                Arc::make_mut(object).rank = rank;
+                rank += 1;
+            }
+        }
+        self.archived += archived.len() as u64;
+        Ok(())
+    }
+
+    /// Checks that the load drops no rows of `archived` objects, which it leaves out.
+    ///
+    /// # Errors
+    ///
+    /// It would: it is a full one, and some are loaded.
+    pub fn check_left_out(&self, archived: &[Arc<Object>], ledger: &Ledger) -> Result<()> {
+        let is_loaded = |object: &&Arc<Object>| {
+            ledger.loaded.contains_key(&(object.kind, object.name.to_string()))
+        };
+        let mut loaded = archived.iter().filter(is_loaded);
+        match (self.mode, loaded.next()) {
+            (Mode::Incremental, _) | (_, None) => Ok(()),
+            (Mode::Full, Some(first)) => Err(would_be_dropped(&first.name, loaded.count())),
         }
     }
 
@@ -306,6 +348,19 @@ fn object(entry: &Entry, kind: Kind, id: i64, rank: u32) -> Result<Object> {
     })?;
     let (name, etag) = (entry.name.as_str().into(), entry.etag.as_str().into());
     Ok(Object { id: id as u32, rank, kind, name, size: entry.size, etag })
+}
+
+fn would_be_dropped(name: &str, others: usize) -> Error {
+    let objects = match others {
+        0 => "an object that is".to_owned(),
+        others => format!("{} objects that are", others + 1),
+    };
+    let what =
+        format!("a full load would drop the rows of {objects} loaded and archived since: {name}");
+    Error::config(what).with_help(
+        "restore what is archived (aws s3api restore-object), load what is new without --full-refresh and with the \
+         settings of before, or have the rows dropped by --exclude",
+    )
 }
 
 fn other_settings(name: &str, left: usize) -> Error {

@@ -47,7 +47,7 @@ impl Found {
     /// That fails, or there are no songs or no logs.
     pub async fn list(config: &Config) -> Result<Self> {
         let listed = list(config).await?;
-        let plan = listed.plan(config, &Ledger::default())?;
+        let plan = listed.plan(config, &Ledger::default()).await?;
         Ok(Self { listed, plan })
     }
 

@@ -28,12 +28,23 @@ pub struct Source {
     pub logs: Option<String>,
 
     /// Read only the objects whose key this matches; may be repeated
+    ///
+    /// The key begins behind the bucket, or with the name of the directory that is read. `*` stands for anything, `/` too;
+    /// NAME/ for all that is in folders of that name, at any depth, and A/B/ for all that is in that one.
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
 
     /// Don't read the objects whose key this matches; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
+
+    /// Read hidden objects too: a name, or that of a folder, starts with . or _
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub include_hidden: bool,
+
+    /// Leave archived objects out (Glacier) instead of failing; the rows of those that are loaded stay
+    #[arg(long, value_parser = BoolishValueParser::new())]
+    pub skip_archived: bool,
 }
 
 #[derive(Debug, Args)]

@@ -276,7 +276,15 @@ fn loading(
 }
 
 fn source(source: options::Source, s3: options::S3) -> Result<Source> {
-    let options::Source { source: base, songs, logs, include, exclude } = source;
+    let options::Source {
+        source: base,
+        songs,
+        logs,
+        include,
+        exclude,
+        include_hidden,
+        skip_archived,
+    } = source;
     let base = base.map(|base| base.parse::<Location>()).transpose()?;
     let part = |place: Option<String>, name: &str| {
         match (place, &base) {
@@ -290,6 +298,8 @@ fn source(source: options::Source, s3: options::S3) -> Result<Source> {
     let mut source = Source::new(part(songs, "song_data")?, part(logs, "log_data")?);
     source.include = include;
     source.exclude = exclude;
+    source.include_hidden = include_hidden;
+    source.skip_archived = skip_archived;
     source.s3 = self::s3(s3)?;
     Ok(source)
 }

@@ -164,10 +164,14 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let Objects { listed, loaded, resumed, unchanged, gone, skipped, bytes: _, .. } =
         report.objects;
     let reasons = [
+        (skipped.hidden, "hidden"),
         (skipped.other_suffix, "of another suffix"),
         (skipped.excluded, "excluded"),
         (skipped.empty, "empty"),
         (skipped.folders, "folder markers"),
+        (skipped.repeated, "other names of the same file"),
+        (skipped.no_files, "no files"),
+        (skipped.archived, "archived"),
         (skipped.gone, "deleted since they were listed"),
     ];
     let reasons = reasons.iter().filter(|(number, _)| *number > 0);

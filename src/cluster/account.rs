@@ -4,7 +4,7 @@ use aws_config::retry::RetryConfig;
 
 use super::ec2::Ec2;
 use crate::error::{Error, Result};
-use crate::source::{S3Options, configuration};
+use crate::source::{self, S3Options};
 
 /// The services that a cluster is made with.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// Nothing says which region.
+    /// Nothing says which region, or what the configuration of AWS's tools says can't be used.
     pub async fn reach(aws: &S3Options) -> Result<Self> {
         // Only buckets can be public.
         let signed = S3Options { no_sign_request: false, ..aws.clone() };
-        let shared = configuration(&signed).await;
+        let source::Account { shared, bundle } = source::Account::reach(&signed).await?;
         if shared.region().is_none() {
             return Err(Error::config("nothing says in which region the cluster is")
                 .with_help("name it with --region, AWS_REGION or the profile"));
@@ -34,7 +34,7 @@ impl Account {
             iam: aws_sdk_iam::Client::new(&shared),
             redshift: aws_sdk_redshift::Client::new(&shared),
             serverless: aws_sdk_redshiftserverless::Client::new(&shared),
-            ec2: Ec2::new(&shared),
+            ec2: Ec2::new(&shared, bundle.as_ref()),
         })
     }
 }

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use super::http::{self, Answer, innermost};
 use super::refusal::Refusal;
 use crate::retry::Retry;
+use crate::source::Bundle;
 
 /// The version of the interface, <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/making-api-requests.html>.
 const VERSION: &str = "2016-11-15";
@@ -44,7 +45,7 @@ pub(super) type Parameter = (String, String);
 
 impl Ec2 {
     /// EC2 for an account that has a region.
-    pub fn new(shared: &SdkConfig) -> Self {
+    pub fn new(shared: &SdkConfig, bundle: Option<&Bundle>) -> Self {
         let region = shared.region().map(ToString::to_string).unwrap_or_default();
         let china = if region.starts_with("cn-") { ".cn" } else { "" };
         let usual = format!("https://ec2.{region}.amazonaws.com{china}");
@@ -52,7 +53,7 @@ impl Ec2 {
             endpoint: shared.endpoint_url().map_or(usual, str::to_owned),
             region,
             credentials: shared.credentials_provider(),
-            connector: http::connector(),
+            connector: http::connector(bundle),
         }
     }
 

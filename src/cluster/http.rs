@@ -13,6 +13,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 
+use crate::source::Bundle;
+
 /// A server that lets one wait longer is dead.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -25,14 +27,17 @@ pub(super) struct Answer {
     pub text: String,
 }
 
-/// Makes connections, and keeps them.
-pub(super) fn connector() -> SharedHttpConnector {
+/// Makes connections, and keeps them; trusts the `bundle`, or whom the operating system does.
+pub(super) fn connector(bundle: Option<&Bundle>) -> SharedHttpConnector {
     let settings =
         HttpConnectorSettings::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build();
-    let connector = Connector::builder()
+    let mut connector = Connector::builder()
         .connector_settings(settings)
         .sleep_impl(TokioSleep::new())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+    if let Some(bundle) = bundle {
+        connector.set_tls_context(bundle.context.clone());
+    }
     SharedHttpConnector::new(connector.build())
 }
 
@@ -57,7 +62,7 @@ pub(super) async fn send(
 pub(super) async fn get(url: &str) -> Result<String, String> {
     let mut request = HttpRequest::new(SdkBody::empty());
     request.set_uri(url).map_err(|_| "it is no URL".to_owned())?;
-    match send(&connector(), request).await? {
+    match send(&connector(None), request).await? {
         Answer { status: 200, text } => Ok(text),
         Answer { status, .. } => Err(format!("the server answered {status}")),
     }

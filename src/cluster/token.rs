@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::credentials::Credentials;
 use super::http::innermost;
 use crate::error::{Error, Result};
-use crate::source::{S3Options, configuration};
+use crate::source::{Account, S3Options};
 
 /// The longest that RDS takes one.
 const LASTS: Duration = Duration::from_secs(900);
@@ -55,7 +55,7 @@ impl<'a> RdsEndpoint<'a> {
         // What the name tells is not looked for anywhere else.
         let region = self.region.map(str::to_owned).or_else(|| aws.region.clone());
         let signed = S3Options { no_sign_request: false, region, ..aws.clone() };
-        let shared = configuration(&signed).await;
+        let Account { shared, .. } = Account::reach(&signed).await?;
         let Some(region) = shared.region().map(Region::as_ref) else {
             return Err(Error::config(format!("nothing says in which region {} is", self.host))
                 .with_help("name it with AWS_REGION or the profile"));

@@ -187,7 +187,7 @@ impl Books {
     /// # Errors
     ///
     /// What was written is not what was read.
-    pub fn close(mut self, written: RowCounts, was_read: WasRead, way: Way) -> Result<Closed> {
+    pub fn close(mut self, written: RowCounts, was_read: &WasRead, way: Way) -> Result<Closed> {
         self.flush()?;
         let Self { songs, logs, kept, pages, finished, .. } = &self;
         let rejected = self.rejected() - kept.rejected;
@@ -198,7 +198,7 @@ impl Books {
             Way::Rebuild | Way::Merge => 0,
         };
         let pairs = [
-            ("objects", pages.len() as u64, was_read.objects + was_read.gone),
+            ("objects", pages.len() as u64, was_read.objects + was_read.unread()),
             ("objects", was_read.objects, *finished),
             ("ledger entries", *finished, written.rows(Table::LoadObjects)),
             ("rejects", rejected, written.rows(Table::LoadErrors)),
@@ -318,12 +318,12 @@ mod tests {
                 written.add(table, rows);
             }
             damage(&mut was_read, &mut written);
-            books.close(written, was_read, Way::Direct).map(drop)
+            books.close(written, &was_read, Way::Direct).map(drop)
         };
         close(|_, _| {}).unwrap();
         let damages: [fn(&mut WasRead, &mut RowCounts); 5] = [
             |was_read, _| was_read.objects += 1,
-            |was_read, _| was_read.gone += 1,
+            |was_read, _| was_read.gone.push(object(0)),
             |_, written| written.add(Table::StagingEvents, 1),
             |_, written| written.add(Table::Songplays, 1),
             |_, written| written.add(Table::LoadErrors, 1),

@@ -137,7 +137,7 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
             list(config).await?
         }
     };
-    let plan = listed.plan(config, load.ledger())?;
+    let plan = listed.plan(config, load.ledger()).await?;
     load.keep(&plan).await?;
     for object in plan.gone.iter().take(NAMED) {
         let then = match plan.mode {
@@ -160,7 +160,7 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
         mode: plan.mode,
         started,
         settings: Settings::of(config).text(),
-        objects: listed.objects(&plan, was_read),
+        objects: listed.objects(&plan, &was_read),
         amounts: closed.amounts(),
     };
     let published = load.publish(&run, written).await?;
@@ -181,7 +181,7 @@ struct Filled {
 
 /// Reads what is to be read and fills the tables of a load that has begun.
 async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Result<Filled> {
-    let Listed { song_store, log_store, stage: listed, .. } = listed;
+    let Listed { song_store, log_store, stage: list_stage, .. } = listed;
     let Plan { songs, logs, .. } = plan;
     config.progress.objects_total.add(plan.objects().count() as u64);
     config.progress.bytes_total.add(plan.objects().map(|object| object.size).sum());
@@ -211,6 +211,7 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let (songs_read, logs_read, (listening, (books, stages)), written) =
         try_join!(read_songs, read_logs, transform, write)?;
     let was_read = songs_read.plus(logs_read);
+    listed.check_unread(config, load.ledger(), plan, &was_read).await?;
     let copied = Stage::new("copy", writing, &[("rows", written.total())]);
 
     // Only now all users and times are known. They are copied while the keys of the other tables are built.
@@ -227,8 +228,8 @@ async fn fill(config: &Config, listed: &Listed, plan: &Plan, load: &Load) -> Res
     let completed = Stage::new("keys", completing, &[("rows", late.total())]);
 
     let written = written.plus(late);
-    let closed = books.close(written, was_read, way)?;
-    let stages = [vec![listed.clone()], stages, vec![copied, completed]].concat();
+    let closed = books.close(written, &was_read, way)?;
+    let stages = [vec![list_stage.clone()], stages, vec![copied, completed]].concat();
     Ok(Filled { was_read, closed, written, stages })
 }
 

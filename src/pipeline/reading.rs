@@ -80,13 +80,22 @@ pub(super) struct Reading {
 }
 
 /// What became of the objects that were to be read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(super) struct WasRead {
     pub objects: u64,
     /// Bytes of the versions that were read to the end.
     pub bytes: u64,
     /// Objects that were deleted before anything of them was read.
-    pub gone: u64,
+    pub gone: Vec<Arc<Object>>,
+    /// Objects that are archived.
+    pub archived: Vec<Arc<Object>>,
+}
+
+/// What became of an object that was to be read, in the version that counts.
+enum Outcome {
+    Read(Arc<Object>),
+    Gone(Arc<Object>),
+    Archived(Arc<Object>),
 }
 
 /// How much of a version came before it proved to be void.
@@ -143,23 +152,19 @@ impl Reading {
         Ok(was_read)
     }
 
-    /// Reads `listed`, or the version that has taken its place; returns which, or `None` if it was deleted.
+    /// Reads `listed`, or the version that has taken its place.
     ///
     /// # Errors
     ///
     /// Where pieces of a version that is void were sent, the error is one to start over for.
-    async fn read(
-        &self,
-        listed: Arc<Object>,
-        pieces: &mpsc::Sender<Reserved>,
-    ) -> Result<Option<Arc<Object>>> {
+    async fn read(&self, listed: Arc<Object>, pieces: &mpsc::Sender<Reserved>) -> Result<Outcome> {
         let mut object = listed;
         let mut attempts = self.retry.attempts();
         loop {
             let mut came = Came::default();
             let Err(error) = self.read_version(&object, pieces, &mut came).await else {
                 self.progress.objects.add(1);
-                return Ok(Some(object));
+                return Ok(Outcome::Read(object));
             };
             let cured = match error {
                 ReadError::Failed(error) => return Err(error),
@@ -167,13 +172,17 @@ impl Reading {
                     return Err(error.error(&object, &attempts).with_remedy(Remedy::StartOver));
                 }
                 ReadError::Gone => None,
+                ReadError::Archived(_) => {
+                    self.progress.objects.add(1);
+                    return Ok(Outcome::Archived(object));
+                }
                 error if !attempts.again().await => return Err(error.error(&object, &attempts)),
                 ReadError::Changed(_) => self.store.stat(&object).await?,
             };
             let Some(version) = cured else {
                 tracing::warn!(object = %object.name, "deleted since it was listed, and left out");
                 self.progress.objects.add(1);
-                return Ok(None);
+                return Ok(Outcome::Gone(object));
             };
             self.progress.bytes_total.add(came.bytes);
             object = Arc::new(version);
@@ -293,17 +302,24 @@ impl WasRead {
         Self {
             objects: self.objects + other.objects,
             bytes: self.bytes + other.bytes,
-            gone: self.gone + other.gone,
+            gone: [self.gone, other.gone].concat(),
+            archived: [self.archived, other.archived].concat(),
         }
     }
 
-    fn add(&mut self, object: Option<Arc<Object>>) {
-        match object {
-            Some(object) => {
+    /// How many objects were not read.
+    pub fn unread(&self) -> u64 {
+        (self.gone.len() + self.archived.len()) as u64
+    }
+
+    fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Read(object) => {
                 self.objects += 1;
                 self.bytes += object.size;
             }
-            None => self.gone += 1,
+            Outcome::Gone(object) => self.gone.push(object),
+            Outcome::Archived(object) => self.archived.push(object),
         }
     }
 }
@@ -365,7 +381,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::ledger::{Ledger, Plan};
-    use crate::source::{Globs, Listing, Reach, Source};
+    use crate::source::{Choice, Listing, Reach, Source};
     use crate::target::Target;
 
     /// The settings of reading what is in `folder`.
@@ -378,8 +394,8 @@ mod tests {
     async fn opened(config: &Config) -> (Store, Vec<Arc<Object>>) {
         let Source { songs, s3, .. } = &config.source;
         let store = Store::open(songs, s3, config.retry, Reach::ONE).await.unwrap();
-        let globs = Globs::new(&[], &[]).unwrap();
-        let listing = Listing::new(store.list().await.unwrap(), &globs);
+        let choice = Arc::new(Choice::of(&config.source).unwrap());
+        let listing = store.list(&choice).await.unwrap();
         let (ledger, no_logs) = (Ledger::default(), Listing::default());
         let plan = Plan::new(config, &ledger, &no_logs, &listing, |_, _| true).unwrap();
         (store, plan.songs)

@@ -1,5 +1,7 @@
 //! Directories as sources.
 
+mod walk;
+
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
@@ -8,11 +10,12 @@ use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
-use walkdir::WalkDir;
 
-use super::{Entry, Object, ReadError};
+use super::{Choice, Listing, Object, ReadError};
 use crate::buffer::Buffers;
 use crate::error::{Error, Result};
+
+use self::walk::walk;
 
 /// A directory with all that is below it, or a single file.
 #[derive(Debug, Clone)]
@@ -34,9 +37,9 @@ impl Directory {
         place(&self.path).is_ok_and(|path| Path::new(name).starts_with(path))
     }
 
-    pub async fn list(&self) -> Result<Vec<Entry>> {
-        let path = self.path.clone();
-        let walk = spawn_blocking(move || walk(&path));
+    pub async fn list(&self, choice: &Arc<Choice>) -> Result<Listing> {
+        let (path, choice) = (self.path.clone(), choice.clone());
+        let walk = spawn_blocking(move || walk(&path, &choice));
         walk.await.expect("listing a directory does not panic")
     }
 
@@ -80,42 +83,6 @@ fn place(path: &Path) -> io::Result<PathBuf> {
         return path.canonicalize();
     }
     std::path::absolute(path)
-}
-
-fn walk(root: &Path) -> Result<Vec<Entry>> {
-    let list_error = |cause: walkdir::Error| {
-        let place = cause.path().unwrap_or(root).display().to_string();
-        let error = Error::source(format!("can't list {place}"))
-            .with_help("give a directory that exists and that you may read");
-        match cause.into_io_error() {
-            Some(cause) => error.because(cause),
-            None => error.because("a link leads back to a directory above it"),
-        }
-    };
-    let absolute = place(root).map_err(|cause| failed(&root.to_string_lossy(), cause))?;
-    // Like a bucket's keys, a file's key begins with the name of the place that was asked for.
-    let above = absolute.parent().unwrap_or(&absolute);
-    let mut entries = Vec::new();
-    for found in WalkDir::new(&absolute).follow_links(true) {
-        let found = found.map_err(list_error)?;
-        let metadata = found.metadata().map_err(list_error)?;
-        if !metadata.is_file() {
-            continue;
-        }
-        let Some(name) = found.path().to_str() else {
-            let what = format!("the name of {} is not UTF-8", found.path().display());
-            return Err(Error::source(what).with_help("rename the file"));
-        };
-        let Version { size, etag } = Version::of(&metadata).map_err(|cause| failed(name, cause))?;
-        let key = found.path().strip_prefix(above).unwrap_or(found.path());
-        entries.push(Entry {
-            name: name.to_owned(),
-            key: key.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/"),
-            size,
-            etag,
-        });
-    }
-    Ok(entries)
 }
 
 fn failed(name: &str, cause: io::Error) -> Error {
@@ -211,10 +178,12 @@ impl OpenFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Kind;
+    use crate::source::{Entry, Kind, Source};
 
     async fn listed(directory: &Directory) -> Object {
-        let Entry { name, size, etag, .. } = directory.list().await.unwrap().remove(0);
+        let choice = Choice::of(&Source::at("unused").unwrap()).unwrap();
+        let found = directory.list(&Arc::new(choice)).await.unwrap().found.remove(0);
+        let Entry { name, size, etag, .. } = found;
         let (name, etag) = (name.into(), etag.into());
         Object { id: 1, rank: 0, kind: Kind::Logs, name, size, etag }
     }

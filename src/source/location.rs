@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 pub enum Location {
     /// A directory with all that is below it, or a single file.
     Directory(PathBuf),
-    /// The objects of an S3 bucket whose keys start with a prefix.
+    /// A folder of an S3 bucket with all that is below it, or a single object.
     S3 {
-        /// The bucket's name.
+        /// The bucket's name, or the ARN of an access point.
         bucket: String,
-        /// What the keys start with; may be empty, and need not end with `/`.
+        /// The key of the folder, with or without a `/` at its end, or of the object; empty for the whole bucket.
         prefix: String,
     },
 }
@@ -38,7 +38,7 @@ impl FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self> {
         if let Some(rest) = text.strip_prefix("s3://") {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let (bucket, prefix) = split(rest);
             if bucket.is_empty() {
                 return Err(Error::config(format!("no bucket in {text}"))
                     .with_help("write s3://bucket or s3://bucket/prefix"));
@@ -58,6 +58,21 @@ impl FromStr for Location {
     }
 }
 
+/// The parts of `bucket[/prefix]`. The ARN of an access point stands for a bucket, and holds slashes itself:
+/// `arn:aws:s3:region:account:accesspoint/name`, for Outposts `…:outpost/id/accesspoint/name`.
+fn split(text: &str) -> (&str, &str) {
+    let resource = text.strip_prefix("arn:").and_then(|rest| rest.splitn(5, ':').last());
+    let slashes = match resource {
+        Some(resource) if resource.starts_with("outpost/") => 3,
+        Some(resource) if resource.starts_with("accesspoint/") => 1,
+        _ => 0,
+    };
+    match text.match_indices('/').nth(slashes) {
+        Some((at, _)) => (&text[..at], &text[at + 1..]),
+        None => (text, ""),
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -70,6 +85,45 @@ impl fmt::Display for Location {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_arn_is_a_bucket() {
+        let cases = [
+            ("b", "b", ""),
+            ("b/", "b", ""),
+            ("b/a/arn:x", "b", "a/arn:x"),
+            (
+                "arn:aws:s3:us-west-2:123456789012:accesspoint/ap/logs/a.json",
+                "arn:aws:s3:us-west-2:123456789012:accesspoint/ap",
+                "logs/a.json",
+            ),
+            (
+                "arn:aws:s3:us-west-2:123456789012:accesspoint/ap",
+                "arn:aws:s3:us-west-2:123456789012:accesspoint/ap",
+                "",
+            ),
+            (
+                "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:ap/logs",
+                "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:ap",
+                "logs",
+            ),
+            (
+                "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/ap/logs",
+                "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-1/accesspoint/ap",
+                "logs",
+            ),
+            (
+                "arn:aws:s3::123456789012:accesspoint:x.mrap/a",
+                "arn:aws:s3::123456789012:accesspoint:x.mrap",
+                "a",
+            ),
+        ];
+        for (text, bucket, prefix) in cases {
+            let location: Location = format!("s3://{text}").parse().unwrap();
+            let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+            assert_eq!(location, Location::S3 { bucket, prefix });
+        }
+    }
 
     #[test]
     fn bases_hold_songs_and_logs() {

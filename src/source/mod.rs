@@ -23,10 +23,10 @@ pub use location::Location;
 pub use selection::Skipped;
 
 #[cfg(feature = "cluster")]
-pub(crate) use s3::configuration;
+pub(crate) use s3::{Account, Bundle};
 #[cfg(feature = "s3")]
 pub(crate) use s3::{Bucket, ObjectWriter, Purpose};
-pub(crate) use selection::{Globs, Listing};
+pub(crate) use selection::{Choice, Listing};
 
 /// Where songs and logs are and how to get at them.
 #[derive(Debug, Clone)]
@@ -37,10 +37,15 @@ pub struct Source {
     pub logs: Location,
     /// How to talk to S3, for locations there.
     pub s3: S3Options,
-    /// Globs over the key; if there are any, only objects that one of them matches are read.
+    /// Globs over the key; if there are any, only objects that one of them matches are read. `name/` matches all that is in
+    /// folders of that name.
     pub include: Vec<String>,
     /// Globs over the key; objects that one of them matches are not read.
     pub exclude: Vec<String>,
+    /// Reads hidden objects too: those below a place whose names, or whose folders' names, start with `.` or `_`.
+    pub include_hidden: bool,
+    /// Leaves out objects in archives, which would have to be restored to be read; otherwise they fail the load.
+    pub skip_archived: bool,
 }
 
 impl Source {
@@ -57,7 +62,8 @@ impl Source {
     /// Songs and logs at places of their own.
     pub fn new(songs: Location, logs: Location) -> Self {
         let s3 = S3Options::default();
-        Self { songs, logs, s3, include: Vec::new(), exclude: Vec::new() }
+        let (include, exclude) = (Vec::new(), Vec::new());
+        Self { songs, logs, s3, include, exclude, include_hidden: false, skip_archived: false }
     }
 }
 
@@ -131,7 +137,7 @@ pub(crate) struct Object {
     pub etag: Arc<str>,
 }
 
-/// What a location lists: anything that is there, whether it counts or not.
+/// Something that a location lists, whether it counts or not.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub name: String,
@@ -139,6 +145,8 @@ pub(crate) struct Entry {
     pub key: String,
     pub size: u64,
     pub etag: String,
+    /// Whether it is in an archive, and not known to be restored.
+    pub archived: bool,
 }
 
 /// Why an object was not read to its end.
@@ -149,6 +157,8 @@ pub(crate) enum ReadError {
     Changed(String),
     /// It is there no more.
     Gone,
+    /// It is in an archive.
+    Archived(Error),
     /// It can't be read, and trying again does not help.
     Failed(Error),
 }
@@ -159,7 +169,7 @@ impl ReadError {
         let (what, why) = match self {
             Self::Changed(why) => ("changed", why),
             Self::Gone => ("was deleted", "nothing is there by this name".to_owned()),
-            Self::Failed(error) => return error,
+            Self::Archived(error) | Self::Failed(error) => return error,
         };
         Error::source(format!("{} {what} while it was read", object.name))
             .because(attempts.explain(why))
@@ -212,7 +222,7 @@ impl Store {
             Location::S3 { bucket, prefix } => {
                 let bucket =
                     s3::Bucket::open(s3::Purpose::Source, bucket, prefix, options, retry, reach)
-                        .await;
+                        .await?;
                 Ok(Self::S3(Arc::new(bucket)))
             }
             #[cfg(not(feature = "s3"))]
@@ -233,12 +243,33 @@ impl Store {
         }
     }
 
-    /// Everything that is there, in no order.
-    pub async fn list(&self) -> Result<Vec<Entry>> {
+    /// Everything that is there, sorted out by `choice`.
+    pub async fn list(&self, choice: &Arc<Choice>) -> Result<Listing> {
         match self {
-            Self::Directory(directory) => directory.list().await,
+            Self::Directory(directory) => directory.list(choice).await,
             #[cfg(feature = "s3")]
-            Self::S3(bucket) => bucket.list().await,
+            Self::S3(bucket) => bucket.list(choice).await,
+        }
+    }
+
+    /// Whether `object` is listed still, in the version that it names.
+    pub async fn lists(&self, object: &Object) -> Result<bool> {
+        match self {
+            Self::Directory(directory) => {
+                let now = directory.stat(object).await?;
+                Ok(now.is_some_and(|now| now.size == object.size && now.etag == object.etag))
+            }
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => Box::pin(bucket.lists(object)).await,
+        }
+    }
+
+    /// Whether an object that is listed as archived can't be read.
+    pub async fn is_archived(&self, object: &Object) -> Result<bool> {
+        match self {
+            Self::Directory(_) => Ok(false),
+            #[cfg(feature = "s3")]
+            Self::S3(bucket) => Box::pin(bucket.is_archived(object)).await,
         }
     }
 
@@ -299,15 +330,14 @@ pub async fn read_jsonpaths(location: &Location, options: &S3Options) -> Result<
                 .because(cause)
                 .with_help("give --jsonpaths a file, or s3://bucket/key")
         })?,
-        Location::S3 { prefix, .. } => {
+        Location::S3 { .. } => {
             let store = Store::open(location, options, Retry::default(), Reach::ONE).await?;
-            let found = store.list().await?.into_iter().find(|entry| entry.key == *prefix);
-            let Some(Entry { name, size, etag, .. }) = found else {
+            let (name, etag) = (location.to_string().into(), "".into());
+            let named = Object { id: 0, rank: 0, kind: Kind::Logs, name, size: 0, etag };
+            let Some(object) = store.stat(&named).await? else {
                 return Err(Error::config(format!("there is no JSONPaths file {location}"))
                     .with_help("give --jsonpaths a file, or s3://bucket/key"));
             };
-            let (name, etag) = (name.into(), etag.into());
-            let object = Object { id: 0, rank: 0, kind: Kind::Logs, name, size, etag };
             let bytes = whole(&store, &object).await;
             let bytes =
                 bytes.map_err(|cause| cause.error(&object, &Retry::default().attempts()))?;

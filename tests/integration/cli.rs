@@ -124,7 +124,7 @@ fn a_load_into_the_embedded_database_can_be_queried_and_checked() {
      time          78
     ");
     insta::assert_snapshot!(out[out.find(" objects 49").unwrap()..], @r"
-    objects 49 listed = 39 loaded + 10 skipped (8 of another suffix, 2 empty)
+    objects 49 listed = 39 loaded + 10 skipped (1 hidden, 7 of another suffix, 2 empty)
     songs   34 records = 34 rows
     events  121 records = 81 plays + 40 filtered
     ");

@@ -249,7 +249,7 @@ async fn patience_ends_with_an_error_that_names_the_object_and_the_cure() {
 
     1 times: can't read s3://music/log_data/2016/02/2016-02-29-events.json
     AccessDenied: injected
-    these credentials need s3:ListBucket and s3:GetObject here; for a public bucket pass --no-sign-request
+    these credentials need s3:ListBucket and s3:GetObject here; for a public bucket pass --no-sign-request, for one whose readers pay --request-payer
 
     2 times: can't read s3://music/log_data/2016/02/2016-02-29-events.json
     RequestTimeTooSkewed: injected
@@ -300,6 +300,32 @@ async fn an_object_that_is_deleted_after_it_was_listed_is_skipped() {
     assert_eq!((removed.count(), report.objects.skipped.gone), (1, 1));
     assert_eq!(report.objects.listed, report.objects.loaded + report.objects.skipped.total());
     assert_eq!((report.objects.loaded, report.objects.bytes), (OBJECTS, BYTES));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_are_listed_and_never_given_fail_the_load() {
+    let server = server();
+    for key in ["song_data/A/a#b.json", "song_data/A/c&d.json"] {
+        server.put("music", key, song("odd"));
+    }
+    let standing = Standing::new().await;
+    // As they stand in the path of a request.
+    for part in ["a%23b", "c%26d"] {
+        server.inject(When::all(GetObject, part), Fault::Refuse(404, "NoSuchKey"));
+    }
+    let both = text(&standing.fail(&server, |_| {}).await);
+    server.clear_faults();
+    server.inject(When::all(GetObject, "a%23b"), Fault::Refuse(404, "NoSuchKey"));
+    let one = text(&standing.fail(&server, |_| {}).await);
+    insta::assert_snapshot!([both, one].join("\n\n"), @r"
+    2 objects are listed, and are not there: s3://music/song_data/A/a#b.json …
+    the source answers that there is none of that name, and lists it all the same
+    see whether the server takes such names, rename them, or leave them out with --exclude
+
+    an object is listed, and is not there: s3://music/song_data/A/a#b.json
+    the source answers that there is none of that name, and lists it all the same
+    see whether the server takes such names, rename them, or leave them out with --exclude
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

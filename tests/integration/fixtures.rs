@@ -13,7 +13,8 @@ async fn every_trap_of_the_fixtures_comes_out_as_expected() {
     }
     assert_eq!(report.objects.listed, 49);
     assert_eq!(report.objects.loaded, 39);
-    assert_eq!(report.objects.skipped.other_suffix, 8);
+    assert_eq!(report.objects.skipped.other_suffix, 7);
+    assert_eq!(report.objects.skipped.hidden, 1);
     assert_eq!(report.objects.skipped.empty, 2);
     assert_eq!((report.events.records, report.events.plays), (121, 81));
     assert_eq!((report.songs.records, report.songs.rows), (34, 34));

@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
+mod archives;
 mod ask;
 mod bench;
 mod books;

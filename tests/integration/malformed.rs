@@ -367,15 +367,15 @@ async fn a_source_that_cannot_be_read_is_named() {
     no directory
     error: can't list /nowhere/at/all/song_data
     because: No such file or directory (os error 2)
-    help: give a directory that exists and that you may read
+    help: give a directory that exists and that you may read, or leave out folders in it with --exclude 'NAME/'
 
     an empty directory
     error: no song objects to load in EMPTY/song_data (1 skipped)
-    help: check the prefix; objects must end in .json, .jsonl or .ndjson
+    help: name a folder or one object; objects must end in .json, .jsonl or .ndjson
 
     an empty prefix
     error: no song objects to load in s3://music/nothing/song_data/ (0 skipped)
-    help: check the prefix; objects must end in .json, .jsonl or .ndjson
+    help: name a folder or one object; objects must end in .json, .jsonl or .ndjson
 
     no such bucket
     error: can't list s3://musik/song_data/
@@ -385,7 +385,7 @@ async fn a_source_that_cannot_be_read_is_named() {
     unsigned
     error: can't list s3://music/song_data/
     because: AccessDenied: Access Denied
-    help: these credentials need s3:ListBucket and s3:GetObject here; for a public bucket pass --no-sign-request
+    help: these credentials need s3:ListBucket and s3:GetObject here; for a public bucket pass --no-sign-request, for one whose readers pay --request-payer
 
     a wrong secret
     error: can't list s3://music/song_data/

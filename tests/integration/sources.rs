@@ -135,6 +135,105 @@ async fn globs_choose_objects_by_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn hidden_names_are_skipped_and_counted_unless_the_place_itself_is_hidden() {
+    let base = tempfile::tempdir().unwrap();
+    let base = base.path().join("_sparkify");
+    let server = S3::start();
+    let song = "{\"song_id\":\"S\",\"title\":\"t\",\"artist_id\":\"A\",\"artist_name\":\"n\",\"duration\":1}";
+    let play = "{\"page\":\"NextSong\",\"userId\":1,\"ts\":1}";
+    for (key, text) in [
+        ("song_data/a.json", song),
+        ("log_data/.ipynb_checkpoints/a-checkpoint.json", play),
+        ("log_data/_temporary/0/a.json", play),
+        ("log_data/2018/._a.json", play),
+        ("log_data/2018/a.json", play),
+        ("log_data/2018/old/a.json", play),
+    ] {
+        let path = base.join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        server.put("music", format!("_sparkify/{key}"), text);
+    }
+    let directory = Source::at(base.to_str().unwrap()).unwrap();
+    for source in [bucket(&server, "s3://music/_sparkify"), directory] {
+        for (include_hidden, exclude, plays, hidden, excluded) in
+            [(false, vec![], 2, 3, 0), (true, vec![], 5, 0, 0), (false, vec!["old/"], 1, 3, 1)]
+        {
+            let (_, report) = load(Path::new("unused"), |config| {
+                let exclude = exclude.iter().map(|&glob| glob.to_owned()).collect();
+                config.source = Source { include_hidden, exclude, ..source.clone() };
+            })
+            .await;
+            let skipped = report.objects.skipped;
+            assert_eq!(
+                (report.events.plays, skipped.hidden, skipped.excluded),
+                (plays, hidden, excluded)
+            );
+            assert_eq!(report.objects.listed, report.objects.loaded + skipped.total());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_in_a_bucket_is_a_folder_or_one_object() {
+    let server = S3::start();
+    server.put_directory("music", "song_data/", &fixture("sparkify/song_data"));
+    let play = "{\"page\":\"NextSong\",\"userId\":1,\"ts\":1}\n";
+    for (key, plays) in [
+        ("log_data/a.json", 1),
+        ("log_data/_b.json", 2),
+        ("log_data_old/a.json", 4),
+        ("log_data.json", 8),
+        ("log_data.json/a.json", 16),
+    ] {
+        server.put("music", key, play.repeat(plays));
+    }
+    for (place, plays) in [
+        ("log_data", 1),
+        ("log_data/", 1),
+        ("log_data/a.json", 1),
+        // Named, it is not hidden.
+        ("log_data/_b.json", 2),
+        ("log_data.json", 8 + 16),
+        ("log_data.json/", 16),
+    ] {
+        let (_, report) = load(Path::new("unused"), |config| {
+            config.source = bucket(&server, "s3://music");
+            config.source.logs = format!("s3://music/{place}").parse().unwrap();
+        })
+        .await;
+        assert_eq!(report.events.plays, plays, "{place}");
+    }
+    let database = postgres::server().database();
+    let mut config = Config::new(bucket(&server, "s3://music"), target(&database.url()));
+    config.source.logs = "s3://music/log_dat".parse().unwrap();
+    let error = sparkload::load(&config).await.unwrap_err();
+    assert_eq!(error.to_string(), "no log objects to load in s3://music/log_dat (0 skipped)");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_what_is_loaded_doubles_nothing() {
+    let base = tempfile::tempdir().unwrap();
+    let logs = base.path().join("log_data/2018");
+    fs::create_dir_all(&logs).unwrap();
+    fs::write(logs.join("a.json"), "{\"page\":\"NextSong\",\"userId\":1,\"ts\":1}").unwrap();
+    let songs = fixture("sparkify/song_data/A/C/A");
+    let database = postgres::server().database();
+    let source = Source::new(
+        songs.to_str().unwrap().parse().unwrap(),
+        base.path().join("log_data").to_str().unwrap().parse().unwrap(),
+    );
+    let config = Config::new(source, target(&database.url()));
+    assert_eq!(sparkload::load(&config).await.unwrap().events.plays, 1);
+    std::os::unix::fs::symlink("2018", base.path().join("log_data/1-latest")).unwrap();
+    fs::hard_link(logs.join("a.json"), logs.join("b.json")).unwrap();
+    let report = sparkload::load(&config).await.unwrap();
+    assert_eq!((report.objects.loaded, report.objects.skipped.repeated), (0, 3));
+    assert_eq!(database.query("SELECT count(*) FROM songplays"), [[Some("1".to_owned())]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn songs_and_logs_may_lie_apart_and_be_single_files() {
     let directory = tempfile::tempdir().unwrap();
     let songs = fixture("sparkify/song_data/A/C/A");

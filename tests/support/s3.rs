@@ -2,7 +2,7 @@
 //!
 //! It keeps what a reader of S3 relies on and little else: `ListObjectsV2` in key order, page by
 //! page; `GetObject` with ranges and `If-Match`; `HeadObject`, `HeadBucket`, `GetBucketLocation`;
-//! signatures; S3's own error codes. A writer can have `PutObject` and multipart uploads of parts that
+//! storage classes that have to be restored; signatures; S3's own error codes. A writer can have `PutObject` and multipart uploads of parts that
 //! come in any order and are large enough; they are checked as far as their signatures and checksums
 //! go, and show nothing before they are complete. It can remove objects, and list the uploads that are not
 //! complete. [`S3::inject`] makes things go wrong.
@@ -21,7 +21,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -135,6 +135,26 @@ impl S3 {
     /// Removes an object, if it is there.
     pub fn remove(&self, bucket: &str, key: &str) {
         self.state.change(bucket, |it| it.objects.remove(key));
+    }
+
+    /// Puts an object into a storage class; it can't be read then, before it is restored.
+    pub fn archive(&self, bucket: &str, key: &str, class: &'static str) {
+        self.state.change(bucket, |it| {
+            let object = it.objects.get_mut(key).expect("an object to archive");
+            (object.class, object.access) = (class, Readable::Not);
+        });
+    }
+
+    /// Lets an archived object be read for a while.
+    pub fn restore(&self, bucket: &str, key: &str) {
+        self.state.change(bucket, |it| {
+            it.objects.get_mut(key).expect("an object to restore").access = Readable::Restored;
+        });
+    }
+
+    /// Lets listings not say which objects are restored, as many servers that are not Amazon's don't.
+    pub fn forget_restores(&self) {
+        self.state.forgets_restores.store(true, Ordering::Relaxed);
     }
 
     /// Lets nobody remove the object with this key, as retention does, but [`remove`](S3::remove).
@@ -313,6 +333,7 @@ struct State {
     /// How many multipart uploads were begun.
     begun: AtomicU64,
     faults: Faults,
+    forgets_restores: AtomicBool,
 }
 
 impl Default for State {
@@ -325,6 +346,7 @@ impl Default for State {
             requests: Default::default(),
             begun: Default::default(),
             faults: Faults::default(),
+            forgets_restores: AtomicBool::default(),
         }
     }
 }
@@ -415,7 +437,20 @@ struct Object {
     /// 32 hexadecimal digits that depend on the bytes alone, as S3's MD5 does.
     etag: String,
     modified: SystemTime,
+    class: &'static str,
+    access: Readable,
 }
+
+/// Whether an object can be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readable {
+    Always,
+    Not,
+    Restored,
+}
+
+/// When copies that were restored go again.
+const EXPIRY: SystemTime = SystemTime::UNIX_EPOCH;
 
 impl Object {
     fn new(bytes: Bytes) -> Object {
@@ -425,7 +460,8 @@ impl Object {
             hasher.finish()
         };
         let etag = format!("{:016x}{:016x}", digits(0), digits(1));
-        Object { bytes, etag, modified: SystemTime::now() }
+        let (class, access) = (ObjectStorageClass::STANDARD, Readable::Always);
+        Object { bytes, etag, modified: SystemTime::now(), class, access }
     }
 
     fn etag(&self) -> ETag {
@@ -468,6 +504,10 @@ impl s3s::S3 for Buckets {
         let resumed = input.continuation_token.as_deref().map(key_of_token).transpose()?;
         let after = resumed.as_deref().or(input.start_after.as_deref());
         let prefix = input.prefix.unwrap_or_default();
+        let asked_for = input.optional_object_attributes.unwrap_or_default();
+        let restores = OptionalObjectAttributes::RESTORE_STATUS;
+        let tells_restores = asked_for.iter().any(|it| it.as_str() == restores)
+            && !self.0.forgets_restores.load(Ordering::Relaxed);
 
         self.0.read(&input.bucket, input.request_payer.as_ref(), |bucket| {
             let (page, more) = bucket.page(&prefix, after, limit);
@@ -477,7 +517,11 @@ impl s3s::S3 for Buckets {
                 is_truncated: Some(more),
                 key_count: Some(page.len() as i32),
                 max_keys: Some(asked.min(PAGE_SIZE) as i32),
-                contents: Some(page.into_iter().map(|(key, it)| entry(written(key), it)).collect()),
+                contents: Some(
+                    page.into_iter()
+                        .map(|(key, it)| entry(written(key), it, tells_restores))
+                        .collect(),
+                ),
                 prefix: Some(written(&prefix)),
                 start_after: input.start_after.as_deref().map(written),
                 continuation_token: input.continuation_token,
@@ -498,6 +542,10 @@ impl s3s::S3 for Buckets {
             bucket.object(&input.key).cloned()
         })?;
         object.check(input.if_match.as_ref())?;
+        if object.access == Readable::Not {
+            let message = "The operation is not valid for the object's storage class";
+            return Err(s3_error!(InvalidObjectState, "{message}"));
+        }
         let size = object.bytes.len();
         let (bytes, content_range) = match input.range {
             None => (object.bytes.clone(), None),
@@ -532,6 +580,11 @@ impl s3s::S3 for Buckets {
             accept_ranges: Some("bytes".to_owned()),
             e_tag: Some(object.etag()),
             last_modified: Some(object.modified.into()),
+            storage_class: Some(StorageClass::from_static(object.class)),
+            restore: (object.access == Readable::Restored).then(|| {
+                let expiry = "Fri, 21 Dec 2096 00:00:00 GMT";
+                format!("ongoing-request=\"false\", expiry-date=\"{expiry}\"")
+            }),
             ..HeadObjectOutput::default()
         }))
     }
@@ -711,13 +764,18 @@ async fn whole(body: Option<StreamingBlob>) -> S3Result<Bytes> {
 }
 
 /// An object's line in a listing.
-fn entry(key: String, object: &Object) -> s3s::dto::Object {
+fn entry(key: String, object: &Object, tells_restores: bool) -> s3s::dto::Object {
+    let is_restored = tells_restores && object.access == Readable::Restored;
     s3s::dto::Object {
+        restore_status: is_restored.then(|| RestoreStatus {
+            is_restore_in_progress: Some(false),
+            restore_expiry_date: Some(EXPIRY.into()),
+        }),
         key: Some(key),
         size: Some(object.bytes.len() as i64),
         e_tag: Some(object.etag()),
         last_modified: Some(object.modified.into()),
-        storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
+        storage_class: Some(ObjectStorageClass::from_static(object.class)),
         ..s3s::dto::Object::default()
     }
 }

@@ -25,7 +25,12 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    pub async fn open(bucket: &str, prefix: &str, options: &S3Options, retry: Retry) -> Self {
+    pub async fn open(
+        bucket: &str,
+        prefix: &str,
+        options: &S3Options,
+        retry: Retry,
+    ) -> Result<Self> {
         let slash = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
         let base = format!("{prefix}{slash}");
         let bucket = Arc::new(
@@ -37,9 +42,9 @@ impl Destination {
                 retry,
                 Reach::requests(REQUESTS),
             )
-            .await,
+            .await?,
         );
-        Self { bucket, base }
+        Ok(Self { bucket, base })
     }
 
     /// The folder that holds something already, if one does.

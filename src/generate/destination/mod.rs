@@ -27,7 +27,7 @@ impl Destination {
             }
             #[cfg(feature = "s3")]
             Location::S3 { bucket, prefix } => {
-                let bucket = bucket::Destination::open(bucket, prefix, options, retry).await;
+                let bucket = bucket::Destination::open(bucket, prefix, options, retry).await?;
                 refuse(bucket.taken().await?)?;
                 Ok(Self::Bucket(bucket))
             }

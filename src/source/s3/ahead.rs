@@ -166,7 +166,8 @@ mod tests {
         let reach = Reach { fetches: 8, ahead_bytes: (parts * PART_BYTES) as usize };
         let bucket =
             Bucket::open(Purpose::Source, "music", "", &options, Retry::default(), reach).await;
-        let entry = bucket.list().await.unwrap().remove(0);
+        let bucket = bucket.unwrap();
+        let entry = bucket.list_under("").await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);
         let object = Object { id: 1, rank: 0, kind: Kind::Logs, name, size, etag };
         (server, bytes, Arc::new(bucket), object)

@@ -123,9 +123,10 @@ mod tests {
             retry,
             Reach { fetches: 4, ahead_bytes: 0 },
         )
-        .await;
+        .await
+        .unwrap();
         bucket.stalled = STALLED;
-        let entry = bucket.list().await.unwrap().remove(0);
+        let entry = bucket.list_under("").await.unwrap().remove(0);
         let (name, etag, size) = (entry.name.into(), entry.etag.into(), entry.size);
         let object = Object { id: 1, rank: 0, kind: Kind::Logs, name, size, etag };
         (server, bytes, Arc::new(bucket), object)

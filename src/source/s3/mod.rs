@@ -7,6 +7,7 @@ mod account;
 mod ahead;
 mod body;
 mod failure;
+mod list;
 mod page;
 mod purpose;
 mod put;
@@ -14,11 +15,11 @@ mod remove;
 mod route;
 mod signature;
 mod transport;
+mod trust;
 mod writer;
 mod xml;
 
 use std::error::Error as StdError;
-use std::mem::take;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -28,24 +29,25 @@ use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::types::{EncodingType, RequestPayer};
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{RequestPayer, StorageClass};
 
 use self::ahead::Ahead;
 use self::failure::{Failure, FailureKind};
-use self::page::{Found, Page, Whole};
-use self::route::{Answer, Get, List, Route, Scout, Span};
+use self::route::{Answer, Get, Route, Scout, Span};
 use super::pace::Pace;
-use super::{Encryption, Entry, Object, Reach, ReadError, S3Options};
+use super::{Encryption, Object, Reach, ReadError, S3Options};
 use crate::error::{Error, Result};
 use crate::retry::{Attempts, Retry};
 
-pub(crate) use self::account::configuration;
+pub(crate) use self::account::Account;
 pub(crate) use self::ahead::ObjectBody;
 pub(crate) use self::purpose::Purpose;
 use self::put::Upload;
+pub(crate) use self::trust::Bundle;
 pub(crate) use self::writer::ObjectWriter;
 
-/// The objects of a bucket whose keys start with a prefix.
+/// A folder of a bucket, or an object in it.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     client: Client,
@@ -57,6 +59,10 @@ pub(crate) struct Bucket {
     request_payer: Option<RequestPayer>,
     encryption: Option<Encryption>,
     region: Region,
+    /// Whom to trust instead of those that the operating system does.
+    bundle: Option<Bundle>,
+    /// Whether it is Amazon's own S3.
+    is_amazons: bool,
     /// What requests are signed with, unless they are not.
     credentials: Option<SharedCredentialsProvider>,
     retry: Retry,
@@ -76,6 +82,10 @@ const WORTH_A_WARNING: u32 = 4;
 
 impl Bucket {
     /// Opens a bucket.
+    ///
+    /// # Errors
+    ///
+    /// What the configuration of AWS's tools says of the way there can't be used.
     pub async fn open(
         purpose: Purpose,
         bucket: &str,
@@ -83,16 +93,19 @@ impl Bucket {
         options: &S3Options,
         retry: Retry,
         reach: Reach,
-    ) -> Self {
-        let shared = configuration(options).await;
+    ) -> Result<Self> {
+        let account = Account::reach(options).await?;
+        let path_style = account.path_style(options)?;
+        let is_amazons = account.endpoint(options).is_none();
+        let Account { shared, bundle } = account;
         let region = shared.region().cloned().unwrap_or(Region::from_static("us-east-1"));
         let config = aws_sdk_s3::config::Builder::from(&shared)
             .region(region.clone())
-            .force_path_style(options.path_style)
+            .force_path_style(path_style)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(RetryConfig::disabled())
             .build();
-        Self {
+        Ok(Self {
             client: Client::from_conf(config),
             route: Arc::default(),
             purpose,
@@ -101,81 +114,19 @@ impl Bucket {
             request_payer: options.request_payer.then_some(RequestPayer::Requester),
             encryption: options.encryption.clone(),
             region,
+            bundle,
+            is_amazons,
             credentials: shared.credentials_provider(),
             retry,
             pace: Pace::new(reach.fetches),
             ahead: Ahead::new(reach.ahead_bytes),
             stalled: STALLED,
-        }
+        })
     }
 
-    pub fn covers(&self, name: &str) -> bool {
-        name.starts_with(&self.name(&self.prefix))
-    }
-
-    pub async fn list(&self) -> Result<Vec<Entry>> {
-        self.list_under(&self.prefix).await
-    }
-
-    /// All objects whose keys start with `prefix`.
-    pub async fn list_under(&self, prefix: &str) -> Result<Vec<Entry>> {
-        let place = self.name(prefix);
-        let mut entries = Vec::new();
-        let mut token = None;
-        loop {
-            let page = self.page(prefix, token.as_deref()).await;
-            let mut page = page.map_err(|failure| failure.error(format!("can't list {place}")))?;
-            for Found { key, size, etag } in take(&mut page.found) {
-                let Some(key) = page.key(key).filter(|key| !key.is_empty()) else {
-                    return Err(self
-                        .purpose
-                        .error(format!("a key under {place} is empty or not UTF-8")));
-                };
-                entries.push(Entry { name: self.name(&key), key, size, etag });
-            }
-            match page.is_truncated() {
-                false => return Ok(entries),
-                true if page.token.is_some() && page.token != token => token = page.token,
-                true => {
-                    return Err(self
-                        .purpose
-                        .error(format!("can't list all of {place}"))
-                        .because("the server does not say where its listing goes on"));
-                }
-            }
-        }
-    }
-
-    /// Asks for the objects whose keys start with `prefix`, from where the page before ended.
-    async fn page(&self, prefix: &str, token: Option<&str>) -> Result<Page, Failure> {
-        if let Some(route) = self.route() {
-            let list = List { prefix, token, payer: self.request_payer.is_some() };
-            return self.ask(&mut self.retry.attempts(), || route.list(&list)).await;
-        }
-        let page = self.page_by_sdk(prefix, token).await;
-        match self.route() {
-            // The request that has shown it was not sent.
-            Some(_) => Box::pin(self.page(prefix, token)).await,
-            None => page,
-        }
-    }
-
-    async fn page_by_sdk(&self, prefix: &str, token: Option<&str>) -> Result<Page, Failure> {
-        let send = || {
-            self.client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(prefix)
-                .set_continuation_token(token.map(str::to_owned))
-                // Keys may hold characters that XML can't.
-                .encoding_type(EncodingType::Url)
-                .set_request_payer(self.request_payer.clone())
-                .customize()
-                .interceptor(Scout(Arc::downgrade(&self.route)))
-                .interceptor(Whole)
-                .send()
-        };
-        self.ask(&mut self.retry.attempts(), send).await.map(Page::from)
+    fn scout(&self) -> Scout {
+        let roots = self.bundle.as_ref().map(|bundle| bundle.roots.clone());
+        Scout { route: Arc::downgrade(&self.route), roots }
     }
 
     fn route(&self) -> Option<&Route> {
@@ -188,13 +139,7 @@ impl Bucket {
 
     /// The version of `object` that is there now, if any is.
     pub async fn stat(&self, object: &Object) -> Result<Option<Object>> {
-        let request = self
-            .client
-            .head_object()
-            .bucket(&self.bucket)
-            .key(self.key(&object.name))
-            .set_request_payer(self.request_payer.clone());
-        match self.ask(&mut self.retry.attempts(), || request.clone().send()).await {
+        match self.head(self.key(&object.name)).await {
             Ok(found) => Ok(Some(Object {
                 size: size(found.content_length()),
                 etag: found.e_tag().unwrap_or_default().into(),
@@ -203,6 +148,29 @@ impl Bucket {
             Err(failure) if failure.status == Some(404) => Ok(None),
             Err(failure) => Err(failure.error(format!("can't read {}", object.name))),
         }
+    }
+
+    /// Whether an object that is listed as archived can't be read.
+    pub async fn is_archived(&self, object: &Object) -> Result<bool> {
+        // Amazon's listings tell of each object that is restored.
+        if self.is_amazons {
+            return Ok(true);
+        }
+        match self.head(self.key(&object.name)).await {
+            Ok(found) => Ok(is_archived(&found)),
+            Err(failure) if failure.status == Some(404) => Ok(false),
+            Err(failure) => Err(failure.error(format!("can't read {}", object.name))),
+        }
+    }
+
+    async fn head(&self, key: &str) -> Result<HeadObjectOutput, Failure> {
+        let request = self
+            .client
+            .head_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .set_request_payer(self.request_payer.clone());
+        self.ask(&mut self.retry.attempts(), || request.clone().send()).await
     }
 
     /// Asks for bytes of the object called `name`, in the version `etag`.
@@ -223,6 +191,9 @@ impl Bucket {
             (Some(412), _) => ReadError::Changed("another version took its place".to_owned()),
             (Some(416), _) => ReadError::Changed("it is shorter now".to_owned()),
             (Some(404), None | Some("NoSuchKey")) => ReadError::Gone,
+            (_, Some("InvalidObjectState")) => {
+                ReadError::Archived(failure.error(format!("can't read {name}")))
+            }
             _ => ReadError::Failed(failure.error(format!("can't read {name}"))),
         })
     }
@@ -317,6 +288,14 @@ async fn try_again(purpose: Purpose, attempts: &mut Attempts, cause: &str) -> bo
     again
 }
 
+/// Whether an object is in an archive, and not restored.
+fn is_archived(found: &HeadObjectOutput) -> bool {
+    // `ongoing-request="false", expiry-date="…"` once it is.
+    let is_restored = found.restore().is_some_and(|it| it.contains("expiry-date"));
+    let class = found.storage_class().map(StorageClass::as_str);
+    (class.is_some_and(page::is_archive) || found.archive_status().is_some()) && !is_restored
+}
+
 /// A size as the SDK gives it.
 fn size(size: Option<i64>) -> u64 {
     size.unwrap_or_default().try_into().unwrap_or_default()
@@ -342,10 +321,11 @@ mod tests {
             let retry =
                 Retry { attempts: 2, max_delay: Duration::from_millis(1), ..Retry::default() };
             let bucket = Bucket::open(Purpose::Source, "b", "", &options, retry, Reach::ONE).await;
+            let bucket = bucket.unwrap();
             if by_sdk {
                 bucket.route.set(None).unwrap();
             }
-            let error = bucket.list().await.unwrap_err();
+            let error = bucket.list_under("").await.unwrap_err();
             let cause = error.source().unwrap().to_string();
             assert!(cause.contains("the ListBucketResult has no end (2 attempts"), "{cause}");
             assert_eq!(server.connections(), 2);

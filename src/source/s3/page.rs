@@ -6,7 +6,7 @@ use aws_sdk_s3::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
-use aws_sdk_s3::types::EncodingType;
+use aws_sdk_s3::types::{EncodingType, ObjectStorageClass};
 use percent_encoding::percent_decode_str;
 
 use super::{size, xml};
@@ -30,6 +30,8 @@ pub(super) struct Found {
     pub key: String,
     pub size: u64,
     pub etag: String,
+    /// Whether it is in an archive and not restored, as far as the page tells.
+    pub archived: bool,
 }
 
 impl Page {
@@ -43,15 +45,21 @@ impl Page {
     fn read(text: &[u8]) -> Result<Option<Self>, BoxError> {
         let mut page = Self::default();
         let mut found = Found::default();
+        let mut is_restored = false;
         let is_listing = xml::read(text, "ListBucketResult", |depth, name, value| {
             match (depth, name) {
-                (1, b"Contents") => page.found.push(take(&mut found)),
+                (1, b"Contents") => {
+                    found.archived &= !take(&mut is_restored);
+                    page.found.push(take(&mut found));
+                }
                 (1, b"EncodingType") => page.is_encoded = value == "url",
                 (1, b"IsTruncated") => page.is_truncated = Some(value.parse()?),
                 (1, b"NextContinuationToken") => page.token = Some(take(value)),
                 (2, b"Key") => found.key = take(value),
                 (2, b"Size") => found.size = size(Some(value.parse()?)),
                 (2, b"ETag") => found.etag = take(value),
+                (2, b"StorageClass") => found.archived = is_archive(value),
+                (3, b"RestoreExpiryDate") => is_restored = true,
                 _ => {}
             }
             Ok(())
@@ -73,10 +81,15 @@ impl Page {
 impl From<ListObjectsV2Output> for Page {
     fn from(output: ListObjectsV2Output) -> Self {
         let is_encoded = output.encoding_type() == Some(&EncodingType::Url);
-        let found = output.contents.unwrap_or_default().into_iter().map(|object| Found {
-            key: object.key.unwrap_or_default(),
-            size: size(object.size),
-            etag: object.e_tag.unwrap_or_default(),
+        let found = output.contents.unwrap_or_default().into_iter().map(|object| {
+            let restored = object.restore_status.and_then(|status| status.restore_expiry_date);
+            let class = object.storage_class.as_ref().map(ObjectStorageClass::as_str);
+            Found {
+                key: object.key.unwrap_or_default(),
+                size: size(object.size),
+                etag: object.e_tag.unwrap_or_default(),
+                archived: class.is_some_and(is_archive) && restored.is_none(),
+            }
         });
         Self {
             found: found.collect(),
@@ -85,6 +98,13 @@ impl From<ListObjectsV2Output> for Page {
             is_truncated: output.is_truncated,
         }
     }
+}
+
+/// Whether objects of this storage class have to be restored before they can be read. Those that Intelligent-Tiering has
+/// put into an archive can't be told from others.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/archived-objects.html>
+pub(super) fn is_archive(class: &str) -> bool {
+    matches!(class, "GLACIER" | "DEEP_ARCHIVE")
 }
 
 /// Refuses a page without its end, which the SDK takes for a whole one.
@@ -163,7 +183,9 @@ mod tests {
             key: key.to_owned(),
             size,
             etag: etag.to_owned(),
+            archived: false,
         };
+        let archived = |key| Found { archived: true, ..found(key, 1, "") };
         let (none, token) = (Page::default(), Some("a/b+==".to_owned()));
         let cases = [
             ("<ListBucketResult/>", Some(none)),
@@ -193,6 +215,27 @@ mod tests {
                     found: vec![found(" a & ä ", i64::MAX as u64, "")],
                     token: Some(String::new()),
                     is_truncated: Some(false),
+                    ..Page::default()
+                }),
+            ),
+            (
+                "<ListBucketResult><Contents><Key>a</Key><Size>1</Size><StorageClass>GLACIER</StorageClass></Contents>\
+                 <Contents><Key>b</Key><Size>1</Size><StorageClass>DEEP_ARCHIVE</StorageClass><RestoreStatus>\
+                 <IsRestoreInProgress>true</IsRestoreInProgress></RestoreStatus></Contents>\
+                 <Contents><Key>c</Key><Size>1</Size><RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>\
+                 <RestoreExpiryDate>2038-12-21T00:00:00.000Z</RestoreExpiryDate></RestoreStatus>\
+                 <StorageClass>GLACIER</StorageClass></Contents>\
+                 <Contents><Key>d</Key><Size>1</Size><StorageClass>GLACIER_IR</StorageClass></Contents>\
+                 <Contents><Key>e</Key><Size>1</Size><StorageClass>GLACIER</StorageClass></Contents>\
+                 </ListBucketResult>",
+                Some(Page {
+                    found: vec![
+                        archived("a"),
+                        archived("b"),
+                        found("c", 1, ""),
+                        found("d", 1, ""),
+                        archived("e"),
+                    ],
                     ..Page::default()
                 }),
             ),

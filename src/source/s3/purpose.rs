@@ -39,7 +39,7 @@ impl Purpose {
         match self {
             Self::Source => {
                 "these credentials need s3:ListBucket and s3:GetObject here; \
-                 for a public bucket pass --no-sign-request"
+                 for a public bucket pass --no-sign-request, for one whose readers pay --request-payer"
             }
             Self::Destination => "these credentials need s3:ListBucket and s3:PutObject here",
             Self::Stage => {
@@ -64,7 +64,8 @@ impl Purpose {
     pub const fn encryption(self) -> &'static str {
         match self {
             Self::Source | Self::Destination => {
-                "see to it that the key of KMS is enabled and that these credentials may use it"
+                "see to it that the key of KMS is enabled and that these credentials may use it (kms:Decrypt to read, \
+                 kms:GenerateDataKey to write)"
             }
             Self::Stage => {
                 "check --stage-kms-key, and see to it that the key is enabled and that these credentials may use it"

@@ -35,6 +35,7 @@ use hyper::http::response::Parts;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls::RootCertStore;
 use tokio::time::timeout;
 
 use super::STALLED;
@@ -126,7 +127,11 @@ pub(super) struct Answer {
 /// Learns a route from a request that the SDK makes, which is not sent then; the route itself keeps hold of what the SDK
 /// made it with, this among it.
 #[derive(Debug)]
-pub(super) struct Scout(pub Weak<OnceLock<Option<Route>>>);
+pub(super) struct Scout {
+    pub route: Weak<OnceLock<Option<Route>>>,
+    /// Whom to trust instead of those that the operating system does.
+    pub roots: Option<Arc<RootCertStore>>,
+}
 
 impl Intercept for Scout {
     fn name(&self) -> &'static str {
@@ -139,8 +144,9 @@ impl Intercept for Scout {
         components: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let Some(route) = self.0.upgrade() else { return Ok(()) };
-        match route.set(Route::of(context.request(), components, config)) {
+        let Some(route) = self.route.upgrade() else { return Ok(()) };
+        let found = Route::of(context.request(), components, config, self.roots.as_deref());
+        match route.set(found) {
             Ok(()) if matches!(route.get(), Some(Some(_))) => Err("the route is known now".into()),
             _ => Ok(()),
         }
@@ -153,6 +159,7 @@ impl Route {
         request: &HttpRequest,
         components: &RuntimeComponents,
         config: &ConfigBag,
+        roots: Option<&RootCertStore>,
     ) -> Option<Self> {
         let endpoint = config.load::<Endpoint>()?;
         if endpoint.headers().next().is_some() {
@@ -171,7 +178,7 @@ impl Route {
         }
         let host = host(&server)?;
         let path = format!("{}/", server.path().trim_end_matches('/'));
-        let transport = Transport::new(server, patience).ok()?;
+        let transport = Transport::new(server, roots, patience).ok()?;
         let signing = match request.headers().get("authorization") {
             Some(authorization) => Some(Signing::of(authorization, components)?),
             None => None,
@@ -257,7 +264,11 @@ impl Route {
         let prefix = utf8_percent_encode(prefix, QUERY);
         // In the order of the names, as they are signed.
         let query = format!("{from}encoding-type=url&list-type=2&prefix={prefix}");
-        self.request(format!("{}?{query}", self.path), payer)
+        let mut request = self.request(format!("{}?{query}", self.path), payer)?;
+        request
+            .headers_mut()
+            .insert(OPTIONAL_ATTRIBUTES, HeaderValue::from_static("RestoreStatus"));
+        Ok(request)
     }
 
     /// A request for a `path`, that is encoded, with its query.
@@ -289,9 +300,18 @@ impl Route {
         {
             signing.set_clock(date);
         }
-        SdkError::service_error(error, response(status))
+        let mut response = response(status);
+        for name in TELLING {
+            if let Some(text) = text_of(headers, name) {
+                response.headers_mut().insert(name, text.to_owned());
+            }
+        }
+        SdkError::service_error(error, response)
     }
 }
+
+/// The headers of a refusal that say what would be right.
+const TELLING: [&str; 2] = ["location", "x-amz-bucket-region"];
 
 impl Signing {
     /// Signs as a request with this `authorization` was signed, if that was by a signature of version 4.
@@ -356,6 +376,8 @@ impl From<GetObjectOutput> for Answer {
 }
 
 const CHECKSUM_MODE: HeaderName = HeaderName::from_static("x-amz-checksum-mode");
+/// What a listing is asked to tell besides.
+const OPTIONAL_ATTRIBUTES: HeaderName = HeaderName::from_static("x-amz-optional-object-attributes");
 const REQUEST_PAYER: HeaderName = HeaderName::from_static("x-amz-request-payer");
 
 /// The `Host` header of requests to a server, in which HTTP leaves out a scheme's own port.
@@ -458,7 +480,7 @@ mod tests {
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::retry::RetryConfig;
     use aws_sdk_s3::config::{BehaviorVersion, Builder};
-    use aws_sdk_s3::types::{EncodingType, RequestPayer};
+    use aws_sdk_s3::types::{EncodingType, OptionalObjectAttributes, RequestPayer};
     use aws_smithy_runtime_api::client::http::{
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
@@ -503,7 +525,7 @@ mod tests {
             .region(Region::new("eu-west-1"))
             .credentials_provider(keys)
             .retry_config(RetryConfig::disabled())
-            .interceptor(Scout(Arc::downgrade(&route)));
+            .interceptor(Scout { route: Arc::downgrade(&route), roots: None });
         (Client::from_conf(configure(builder).build()), route)
     }
 
@@ -639,7 +661,8 @@ mod tests {
                             .encoding_type(EncodingType::Url)
                             .prefix(prefix)
                             .set_continuation_token(token.map(str::to_owned))
-                            .set_request_payer(payer);
+                            .set_request_payer(payer)
+                            .optional_object_attributes(OptionalObjectAttributes::RestoreStatus);
                         asked.send().await.unwrap_err();
                         let (sdk_url, expected) = notes.last();
                         assert_eq!(url, in_order(&sdk_url));

@@ -77,10 +77,15 @@ static ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
 });
 
 impl Transport {
-    /// Connects to the `server`, once there is something to send.
-    pub fn new(server: Uri, patience: Patience) -> Result<Self, BoxError> {
-        match server.scheme_str() {
-            Some("https") => Self::trusting(&ROOTS, server, patience),
+    /// Connects to the `server`, once there is something to send, and trusts `roots` or whom the operating system does.
+    pub fn new(
+        server: Uri,
+        roots: Option<&RootCertStore>,
+        patience: Patience,
+    ) -> Result<Self, BoxError> {
+        match (server.scheme_str(), roots) {
+            (Some("https"), Some(roots)) => Self::trusting(roots, server, patience),
+            (Some("https"), None) => Self::trusting(&ROOTS, server, patience),
             _ => Self::trusting(&RootCertStore::empty(), server, patience),
         }
     }
@@ -329,7 +334,7 @@ pub(super) mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
         for (answer, expected) in [(HELLO, "hello"), (EMPTY, ""), (CHUNKS, "hello")] {
             let server = Server::start(answer, usize::MAX);
-            let transport = Transport::new(server.uri(), PATIENCE).unwrap();
+            let transport = Transport::new(server.uri(), None, PATIENCE).unwrap();
             for _ in 0..3 {
                 assert_eq!(text(&transport).await, expected);
             }
@@ -343,14 +348,14 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_connection_that_can_not_be_used_again_is_not() {
         let server = Server::start(HELLO, usize::MAX);
-        let transport = Transport::new(server.uri(), PATIENCE).unwrap();
+        let transport = Transport::new(server.uri(), None, PATIENCE).unwrap();
         // The body is not read.
         drop(transport.send(request()).await.unwrap());
         assert_eq!(text(&transport).await, "hello");
         assert_eq!(server.connections(), 2);
         // It has waited for too long.
         let idle = Duration::ZERO;
-        let transport = Transport::new(server.uri(), Patience { idle, ..PATIENCE }).unwrap();
+        let transport = Transport::new(server.uri(), None, Patience { idle, ..PATIENCE }).unwrap();
         for connections in [3, 4] {
             assert_eq!(text(&transport).await, "hello");
             assert_eq!(server.connections(), connections);
@@ -358,14 +363,14 @@ pub(super) mod tests {
         // The server says that it closes it.
         const LAST: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
         let server = Server::start(LAST, usize::MAX);
-        let transport = Transport::new(server.uri(), PATIENCE).unwrap();
+        let transport = Transport::new(server.uri(), None, PATIENCE).unwrap();
         for connections in [1, 2] {
             assert_eq!(text(&transport).await, "hello");
             assert_eq!(server.connections(), connections);
         }
         // It closes it without a word.
         let server = Server::start(HELLO, 1);
-        let transport = Transport::new(server.uri(), PATIENCE).unwrap();
+        let transport = Transport::new(server.uri(), None, PATIENCE).unwrap();
         for connections in [1, 2] {
             assert_eq!(text(&transport).await, "hello");
             assert_eq!(server.connections(), connections);
@@ -379,18 +384,18 @@ pub(super) mod tests {
     async fn failures_say_whether_another_attempt_may_help() {
         let silent = Server::start("", usize::MAX);
         let patience = Patience { answer: Duration::from_millis(50), ..PATIENCE };
-        let transport = Transport::new(silent.uri(), patience).unwrap();
+        let transport = Transport::new(silent.uri(), None, patience).unwrap();
         assert!(transport.send(request()).await.unwrap_err().is_timeout());
         let closing = Server::start("", 1);
-        let transport = Transport::new(closing.uri(), PATIENCE).unwrap();
+        let transport = Transport::new(closing.uri(), None, PATIENCE).unwrap();
         assert!(transport.send(request()).await.unwrap_err().is_io());
         let stranger = Server::start("220 mail.example ESMTP\r\n", usize::MAX);
-        let transport = Transport::new(stranger.uri(), PATIENCE).unwrap();
+        let transport = Transport::new(stranger.uri(), None, PATIENCE).unwrap();
         let error = transport.send(request()).await.unwrap_err();
         assert!(!error.is_io() && !error.is_timeout() && error.as_other().is_none(), "{error:?}");
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let nobody = format!("http://{free}").parse().unwrap();
-        let transport = Transport::new(nobody, PATIENCE).unwrap();
+        let transport = Transport::new(nobody, None, PATIENCE).unwrap();
         assert!(transport.send(request()).await.unwrap_err().is_io());
     }
 

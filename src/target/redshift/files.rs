@@ -312,7 +312,7 @@ mod tests {
         };
         let retry = Retry { attempts: 1, ..Retry::default() };
         let (purpose, reach) = (Purpose::Stage, Reach::requests(8));
-        let bucket = Bucket::open(purpose, "stage", "", &options, retry, reach).await;
+        let bucket = Bucket::open(purpose, "stage", "", &options, retry, reach).await.unwrap();
         let files = Files::new(Arc::new(bucket), String::new(), MEMORY);
         files.share_out(slices);
         files

@@ -82,7 +82,7 @@ impl Stage {
         ));
         Ok(Self {
             null: NullMark::by_chance(),
-            bucket: Arc::new(bucket.await),
+            bucket: Arc::new(bucket.await?),
             prefix,
             name: format!("{:016x}", fastrand::u64(..)),
             folder: OnceLock::new(),
