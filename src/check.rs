@@ -7,7 +7,7 @@ use serde_json::Number;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::{Error, Result};
-use crate::query::{in_schema, refused};
+use crate::query::refused;
 use crate::target::{Database, Target};
 
 const SQL: &str = include_str!("sql/check.sql");
@@ -60,10 +60,9 @@ pub enum Verdict {
 /// The target can't be reached, or a table is missing.
 pub async fn check(target: &Target, schema: &str) -> Result<Vec<Check>> {
     let database = Database::open(target).await?;
-    let client = database.connect().await?;
-    let messages = client
-        .simple_query(&in_schema(schema, SQL))
-        .await
+    let messages = database
+        .ask_in_schema(schema, SQL)
+        .await?
         .map_err(|error| refused("the tables can't be checked", error, schema))?;
     let mut checks = Vec::new();
     for message in &messages {

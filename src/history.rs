@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::{Error, Result};
-use crate::query::{in_schema, refused};
+use crate::query::refused;
 use crate::target::{Database, Target};
 
 /// A load that was published.
@@ -113,8 +113,7 @@ async fn ask<T>(
 ) -> Result<Vec<T>> {
     const WHAT: &str = "the history can't be read";
     let database = Database::open(target).await?;
-    let client = database.connect().await?;
-    let answer = client.simple_query(&in_schema(schema, query)).await;
+    let answer = database.ask_in_schema(schema, query).await?;
     let answer = answer.map_err(|error| refused(WHAT, error, schema))?;
     let rows = answer.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),

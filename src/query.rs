@@ -83,12 +83,6 @@ pub(crate) async fn connect_to_schema(database: &Database, schema: &str) -> Resu
     Ok(client)
 }
 
-/// `sql` as one message in which names without a schema mean those in `schema`, then in `public`. Nothing of that is left
-/// in the session, which may be a pooler's.
-pub(crate) fn in_schema(schema: &str, sql: &str) -> String {
-    format!("SET LOCAL search_path TO {}, public;\n{sql}", quoted(schema))
-}
-
 /// Says what the server has against a statement, and where in it.
 pub(crate) fn refused(what: &str, error: tokio_postgres::Error, schema: &str) -> Error {
     let Some(database) = error.as_db_error() else {

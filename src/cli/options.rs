@@ -251,7 +251,7 @@ pub struct Tuning {
     #[arg(long, value_name = "COUNT", hide_short_help = true)]
     pub fetches: Option<usize>,
 
-    /// How many connections write at once [default: 4; 1 to the embedded PostgreSQL]
+    /// How many connections write at once, or as many of them as can be had [default: 4; 1 to the embedded PostgreSQL]
     #[arg(long, value_name = "COUNT", hide_short_help = true)]
     pub connections: Option<usize>,
 

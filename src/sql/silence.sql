@@ -1,6 +1,6 @@
--- What the process $1, which began at $2 in the server that was started at $3, does; nothing but same_server where it is
--- gone. Who holds the lock that it waits for is named.
-SELECT pg_postmaster_start_time() = $3::TIMESTAMPTZ AS same_server,
+-- What the process $1, which began at $2 in the server that was started at $3 (NULL where that is not known), does; nothing
+-- but same_server where it is gone. Who holds the lock that it waits for is named.
+SELECT pg_postmaster_start_time() = coalesce($3::TIMESTAMPTZ, pg_postmaster_start_time()) AS same_server,
        process.backend_start,
        process.state,
        process.wait_event_type,
@@ -14,4 +14,4 @@ SELECT pg_postmaster_start_time() = $3::TIMESTAMPTZ AS same_server,
         WHERE process.wait_event_type = 'Lock'
           AND holder.pid = ANY (pg_blocking_pids(process.pid))) AS holder
 FROM (SELECT) AS one
-LEFT JOIN pg_stat_activity AS process ON process.pid = $1 AND process.backend_start = $2;
+LEFT JOIN pg_stat_activity AS process ON process.pid = $1 AND process.backend_start = coalesce($2, process.backend_start);

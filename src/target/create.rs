@@ -1,12 +1,14 @@
 //! Creating: the tables without rows.
 
-use tokio_postgres::Transaction;
+use tokio_postgres::{Client, Transaction};
 
 use super::lock::{self, Patience};
 use super::missing::{build_missing_indexes, make_missing};
 use super::postgres::check_schema_name;
 use super::publish::{begin, qualified};
 use super::replication::{self, Replication};
+use super::server::process;
+use super::silence::{self, Connected};
 use super::{Database, Target, failed, leftover, place, pooler, quoted, redshift, upgrade};
 use crate::dialect::Dialect;
 use crate::error::Result;
@@ -37,9 +39,20 @@ pub async fn create(target: &Target, schema: &str, existing: Existing) -> Result
         return redshift::create(&database, schema, existing).await;
     }
     check_schema_name(schema)?;
-    let mut client = database.connect().await?;
-    let between = pooler::look(&database, &client).await?;
-    place::require_writable(&client, &database, schema).await?;
+    let Connected { client, pulse } = database.connect_with_pulse().await?;
+    let process = process(&client).await;
+    let made = Box::pin(make(&database, client, schema, existing));
+    silence::listening(&database, pulse, process, made).await
+}
+
+async fn make(
+    database: &Database,
+    mut client: Client,
+    schema: &str,
+    existing: Existing,
+) -> Result<Vec<Table>> {
+    let between = pooler::look(database, &client).await?;
+    place::require_writable(&client, database, schema).await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;

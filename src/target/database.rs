@@ -10,9 +10,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 #[cfg(feature = "embedded")]
 use super::embedded::Engine;
-use super::server::{Server, Tried};
-use super::silence::{Connected, Silence};
-use super::{Target, failed};
+use super::server::{Server, Tried, process};
+use super::silence::{self, Connected, Silence};
+use super::{Target, failed, quoted};
 use crate::dialect::Dialect;
 use crate::error::{Error, Remedy, Result};
 use crate::retry::Retry;
@@ -96,6 +96,24 @@ impl Database {
             #[cfg(feature = "embedded")]
             Self::Embedded(engine) => Connected::by(engine.connect()).await,
         }
+    }
+
+    /// Asks by a text that is one message, in which names are those of `schema` and then of `public`, over a connection of
+    /// its own; says so if the answer is long in coming.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Database::connect`]; and the server's own inside, where it is asked.
+    pub(crate) async fn ask_in_schema(
+        &self,
+        schema: &str,
+        sql: &str,
+    ) -> Result<Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>> {
+        let Connected { client, pulse } = self.connect_with_pulse().await?;
+        // Nothing of it is left in the session, which may be a pooler's.
+        let sql = format!("SET LOCAL search_path TO {}, public;\n{sql}", quoted(schema));
+        let process = process(&client).await;
+        Ok(silence::listening(self, pulse, process, client.simple_query(&sql)).await)
     }
 
     /// Keeps a connection that nobody uses yet for the next one who wants one.

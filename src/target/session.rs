@@ -17,7 +17,7 @@ use tokio_postgres::error::SqlState;
 
 use super::database::is_answer;
 use super::pooler::{self, Between};
-use super::silence::{Connected, Listening, Pulse, Silence, listen};
+use super::silence::{Connected, Listening, Pulse, Served, Silence, listen};
 use super::{Database, failed, lock, quoted};
 use crate::error::{Error, Remedy, Result};
 use crate::retry::{Attempts, Retry};
@@ -178,7 +178,7 @@ struct Line {
 }
 
 /// A process of the server; its id alone may be another's later.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Process {
     pub id: i32,
     pub since: SystemTime,
@@ -428,7 +428,8 @@ impl Drop for Tries<'_> {
 impl Line {
     /// Listens to the connection with this `pulse`, which `process` serves.
     fn listen(&mut self, link: &Arc<Link>, pulse: Option<Pulse>, process: Option<Process>) {
-        self.listening = pulse.clone().map(|pulse| listen(link.clone(), pulse, process));
+        let served = process.map_or(Served::Unknown, Served::By);
+        self.listening = pulse.clone().map(|pulse| listen(link.clone(), pulse, served));
         self.pulse = pulse;
     }
 

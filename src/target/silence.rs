@@ -2,17 +2,19 @@
 //! that is dead.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use tokio::select;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
 use super::database::is_answer;
-use super::failed;
 use super::session::{Link, Process};
+use super::{Database, failed};
 use crate::error::{Error, Result};
 
 /// How long a server may say nothing while an answer is waited for.
@@ -107,21 +109,56 @@ impl Drop for Listening {
     }
 }
 
-/// Listens to the connection with this `pulse`, which the server's `process` serves, if that is known.
-pub(super) fn listen(link: Arc<Link>, pulse: Pulse, process: Option<Process>) -> Listening {
-    pulse.beat();
-    Listening(tokio::spawn(Listener { link, pulse, process, waits: 0, told: String::new() }.run()))
+/// Who serves the connection that is listened to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Served {
+    /// Nobody knows; what is asked so early takes no time.
+    Unknown,
+    /// The process of this number, unless a pooler has made it up.
+    Named(i32),
+    By(Process),
 }
 
-struct Listener {
-    link: Arc<Link>,
-    pulse: Pulse,
-    process: Option<Process>,
-    /// How often the server has said that it waits for us.
-    waits: u32,
-    /// What the user was told.
-    told: String,
+/// Listens to the connection with this `pulse`.
+pub(super) fn listen(link: Arc<Link>, pulse: Pulse, served: Served) -> Listening {
+    pulse.beat();
+    Listening(tokio::spawn(async move {
+        let Link { database, silence, .. } = &*link;
+        let is_scarce = || link.is_scarce();
+        Listener { database, silence: *silence, is_scarce, pulse, served }.run().await;
+    }))
 }
+
+/// Listens to a connection of no load with this `pulse` while it does `work`, which may take any time.
+pub(crate) async fn listening<T>(
+    database: &Database,
+    pulse: Option<Pulse>,
+    process: Option<i32>,
+    work: impl Future<Output = T>,
+) -> T {
+    let Some(pulse) = pulse else { return work.await };
+    pulse.beat();
+    let (silence, served) = (Silence::default(), Served::Named(process.unwrap_or_default()));
+    let listener = Listener { database, silence, is_scarce: || false, pulse, served };
+    let mut work = pin!(work);
+    select! {
+        done = &mut work => return done,
+        () = listener.run() => {}
+    }
+    work.await
+}
+
+struct Listener<'a, F> {
+    database: &'a Database,
+    silence: Silence,
+    /// Whether no more connections were to be had.
+    is_scarce: F,
+    pulse: Pulse,
+    served: Served,
+}
+
+/// How long the server has to say why it does not answer, before it is told that it doesn't.
+const WHY: Duration = Duration::from_secs(1);
 
 /// What comes of asking over another connection.
 enum Found {
@@ -137,39 +174,53 @@ enum Found {
     Nothing(Error),
 }
 
-impl Listener {
-    async fn run(mut self) {
-        let Silence { told_after, broken_after } = self.link.silence;
+impl<F: Fn() -> bool> Listener<'_, F> {
+    /// Listens until the connection is cut.
+    async fn run(self) {
+        let Silence { told_after, broken_after } = self.silence;
+        // How often the server has said that it waits for us, and what was told.
+        let (mut waits, mut told) = (0, String::new());
         loop {
             let last = self.pulse.last();
             let left = told_after.saturating_sub(self.pulse.silence());
             if !left.is_zero() {
-                (self.waits, self.told) = (0, String::new());
+                (waits, told) = (0, String::new());
                 sleep(left).await;
                 continue;
             }
-            let found = self.look().await;
+            let mut look = pin!(self.look());
+            let found = match timeout(WHY, &mut look).await {
+                Ok(found) => found,
+                Err(_) => {
+                    if told.is_empty() {
+                        told = self.tell("it is asked why over another connection".to_owned());
+                    }
+                    look.await
+                }
+            };
             if self.pulse.last() != last {
                 continue;
             }
             let is_long = self.pulse.silence() >= broken_after;
             let (what, is_broken) = match found {
-                // Before the process is known, there are but questions that take no time.
-                Found::Busy(what) | Found::Unknown(what) => {
-                    (what, is_long && self.process.is_none())
-                }
+                Found::Busy(what) => (what, false),
+                Found::Unknown(what) => (what, is_long && matches!(self.served, Served::Unknown)),
                 Found::Idle => {
-                    self.waits += 1;
-                    ("it waits for us: the line may be dead".to_owned(), self.waits > 1)
+                    waits += 1;
+                    let is_sure = waits > 1 && matches!(self.served, Served::By(_));
+                    ("it waits for us: the line may be dead".to_owned(), is_sure)
                 }
                 Found::Gone => ("it has ended the session".to_owned(), true),
                 Found::Nothing(error) => {
-                    (format!("nor on another connection: {}", error.causes()), is_long)
+                    let cause = error.causes();
+                    (format!("it does not answer on another connection either ({cause})"), is_long)
                 }
             };
-            self.tell(what);
+            if told != what {
+                told = self.tell(what);
+            }
             if is_broken {
-                tracing::warn!("the connection to {} is taken for broken", self.link.database);
+                tracing::warn!("the connection to {} is taken for broken", self.database);
                 self.pulse.cut();
                 return;
             }
@@ -177,16 +228,14 @@ impl Listener {
         }
     }
 
-    fn tell(&mut self, what: String) {
-        if self.told != what {
-            let seconds = self.pulse.silence().as_secs();
-            tracing::warn!("{} has not answered for {seconds} s: {what}", self.link.database);
-            self.told = what;
-        }
+    fn tell(&self, what: String) -> String {
+        let seconds = self.pulse.silence().as_secs();
+        tracing::warn!("{} has not answered for {seconds} s: {what}", self.database);
+        what
     }
 
     async fn look(&self) -> Found {
-        let limit = self.link.silence.broken_after;
+        let limit = self.silence.broken_after;
         let asked = timeout(limit, self.ask()).await;
         let error = match asked {
             Ok(Ok(found)) => return found,
@@ -194,30 +243,40 @@ impl Listener {
             Err(_) => Error::target("").because(format!("no answer in {} s", limit.as_secs())),
         };
         // Who has no other connection to give is there, though it may be a pooler that lets us wait.
-        match is_answer(&error) || self.link.is_scarce() {
+        match is_answer(&error) || (self.is_scarce)() {
             true => {
-                Found::Unknown(format!("no other connection is to be had to ask why ({error})"))
+                let cause = error.causes();
+                Found::Unknown(format!("no other connection is to be had to ask why ({cause})"))
             }
             false => Found::Nothing(error),
         }
     }
 
     async fn ask(&self) -> Result<Found> {
-        let Link { database, .. } = &*self.link;
-        let client = database.connect().await?;
-        let Some(process) = self.process else {
-            return Ok(Found::Unknown("it answers on another connection".to_owned()));
+        let unknown = || Ok(Found::Unknown("it answers on another connection".to_owned()));
+        let client = self.database.connect().await?;
+        let (id, since, server_since) = match self.served {
+            Served::Unknown => return unknown(),
+            Served::Named(id) => (id, None, None),
+            Served::By(Process { id, since, server_since }) => {
+                (id, Some(since), Some(server_since))
+            }
         };
-        let what = |cause| failed(format!("can't ask {database} what it does"), cause);
         let query = include_str!("../sql/silence.sql");
-        let Process { id, since, server_since } = process;
-        let row = client.query_one(query, &[&id, &since, &server_since]).await.map_err(what)?;
-        if !row.get::<_, Option<bool>>("same_server").unwrap_or_default() {
+        let row = match client.query_one(query, &[&id, &since, &server_since]).await {
+            Ok(row) => row,
+            // Not every server has what PostgreSQL knows of itself.
+            Err(cause) if cause.as_db_error().is_some() => return unknown(),
+            Err(cause) => {
+                return Err(failed(format!("can't ask {} what it does", self.database), cause));
+            }
+        };
+        if !row.get::<_, bool>("same_server") {
             return Ok(Found::Unknown("another server answers on another connection".to_owned()));
         }
         let found: Option<SystemTime> = row.get("backend_start");
         if found.is_none() {
-            return Ok(Found::Gone);
+            return if since.is_some() { Ok(Found::Gone) } else { unknown() };
         }
         let [state, kind, event] = ["state", "wait_event_type", "wait_event"]
             .map(|column| row.get::<_, Option<String>>(column).unwrap_or_default());
@@ -233,7 +292,7 @@ impl Listener {
             ("active", "Client", _) | ("idle" | "idle in transaction", ..) => Found::Idle,
             ("idle in transaction (aborted)", ..) => Found::Idle,
             ("active", ..) => Found::Busy("it works on a statement".to_owned()),
-            _ => Found::Unknown("it answers on another connection".to_owned()),
+            _ => return unknown(),
         })
     }
 }

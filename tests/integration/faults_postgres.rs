@@ -105,6 +105,37 @@ async fn a_commit_whose_answer_is_lost_is_not_done_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_connection_was_sending_that_is_not_to_be_had_again_goes_over_the_first() {
+    let versions = Versions::new(5, 4000).await;
+    let database = postgres::server().database();
+    let client = database.connect().await;
+    let proxy = Proxy::to(&database).await;
+    let (mut version, mut made) = (0, 0);
+    sparkload::load(&versions.config(version, &proxy.url())).await.unwrap();
+    for how in [How::Reset, How::HalfOpen] {
+        for at in [At::Sent(20_000), At::Sent(90_000), At::Commit(2), At::Commit(3)] {
+            version = 1 - version;
+            let mut config = versions.config(version, &proxy.url());
+            config.connections = Some(2);
+            config.block_bytes = 20_000;
+            let first = Cut { connection: Some(1), at, how };
+            let others = (2..50).map(|number| Cut {
+                connection: Some(number),
+                at: At::Sent(0),
+                how: How::Fin,
+            });
+            proxy.cut(&[first].into_iter().chain(others).collect::<Vec<_>>());
+            if let Err(error) = sparkload::load(&config).await {
+                panic!("{at:?}, {how:?}: {}", told(&error));
+            }
+            made += proxy.made();
+            versions.hold(version, &client, &format!("{at:?}, {how:?}")).await;
+        }
+    }
+    assert!(made > 8, "{made} cuts were made: each first one, and those of the tries after it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_breaks_again_and_again_is_given_up_in_the_end() {
     let versions = Versions::new(5, 4000).await;
     let database = postgres::server().database();

@@ -76,6 +76,8 @@ async fn a_line_that_stays_open_and_gives_nothing_is_made_again() {
         let mut config = config(&versions, version, &proxy.url());
         config.connections = Some(1);
         sparkload::load(&config).await.unwrap();
+        // A server that answers, and that no pooler stands before, is asked over no other connection.
+        assert_eq!(proxy.traffic().len(), 1);
         traffic[version] = proxy.traffic()[0];
     }
     let mut version = 0;
