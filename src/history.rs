@@ -8,6 +8,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::{Error, Result};
 use crate::query::refused;
+use crate::report::UnknownMembers;
 use crate::target::{Database, Target};
 
 /// A load that was published.
@@ -48,6 +49,8 @@ pub struct PastLoad {
     pub rejected: u64,
     /// How many rows each table has held since, by its name.
     pub rows: BTreeMap<String, u64>,
+    /// The most frequent members of the records that were read that feed no column.
+    pub unknown: UnknownMembers,
 }
 
 /// A version of an object that was loaded.
@@ -152,6 +155,11 @@ impl PastLoad {
             filtered: value(row, "filtered")?,
             rejected: value(row, "rejected")?,
             rows: rows.into_iter().collect::<Option<_>>()?,
+            // A load of an earlier version has counted none.
+            unknown: match row.get("unknown_members") {
+                Some(unknown) => serde_json::from_str(unknown).ok()?,
+                None => UnknownMembers::default(),
+            },
         })
     }
 }

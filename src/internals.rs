@@ -295,7 +295,7 @@ fn whole(record: &[u8]) -> Piece {
 }
 
 fn transformed(outcome: Outcome) -> Transformed {
-    let Outcome { rows, mut rejects, counts: _ } = outcome;
+    let Outcome { rows, mut rejects, counts: _, unknown: _ } = outcome;
     let rows = rows.into_iter().map(|Rows { table, bytes, .. }| (table, bytes.to_vec())).collect();
     let mut transformed = Transformed { rows, reject: rejects.pop() };
     if let Some(reject) = transformed.reject.clone() {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::record::Format;
-use crate::report::{Objects, TableRows};
+use crate::report::{Objects, TableRows, UnknownMembers};
 use crate::source::{Entry, Kind, Listing, Object};
 use crate::star::Matching;
 use crate::table::Table;
@@ -123,9 +123,15 @@ pub(crate) struct Run {
     pub settings: String,
     pub objects: Objects,
     pub amounts: Amounts,
+    pub unknown: UnknownMembers,
 }
 
 impl Run {
+    /// The unknown members that `load_runs` keeps, as JSON.
+    pub fn unknown(&self) -> String {
+        serde_json::to_string(&self.unknown.most_frequent(10)).expect("names are plain data")
+    }
+
     /// The numbers that `load_runs` keeps, in the order of its columns: the books, whose records came to `amounts`, and
     /// the rows of `tables`.
     pub fn counts(&self, amounts: Amounts, tables: &[TableRows]) -> Vec<u64> {

@@ -94,6 +94,7 @@ pub use query::{Column, Kind, NamedQuery, Rows, named_queries, query};
 pub use record::{Format, JsonPaths, Reject};
 pub use report::{
     Amount, Counter, EventBooks, Objects, Phase, Progress, Report, SongBooks, Stage, TableRows,
+    UnknownMember, UnknownMembers,
 };
 pub use retry::Retry;
 pub use source::{Encryption, Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ledger::Mode;
-use crate::record::Reject;
+use crate::record::{Reject, Unknown};
 use crate::source::Skipped;
 use crate::table::Table;
 
@@ -30,6 +30,8 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// The first rejects.
     pub rejects: Vec<Reject>,
+    /// The members of the records that were read that feed no column.
+    pub unknown: UnknownMembers,
     /// How long all of it took.
     pub seconds: f64,
     /// Whether nothing was written, as was asked for.
@@ -80,6 +82,59 @@ pub struct EventBooks {
     pub filtered: u64,
     /// Refused.
     pub rejected: u64,
+}
+
+/// The members that feed no column, by name.
+///
+/// Names are told apart as they are written, escapes undone, by their first 100 bytes; of more than 1,000 those are that come first by length
+/// and then by bytes. What was counted does not depend on the order of objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UnknownMembers {
+    /// Those of song records, the most frequent first.
+    pub songs: Vec<UnknownMember>,
+    /// Those of events, the most frequent first.
+    pub events: Vec<UnknownMember>,
+    /// How many members there are with other names.
+    pub others: u64,
+}
+
+/// A name that feeds no column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UnknownMember {
+    /// The name.
+    pub name: String,
+    /// How many members have it.
+    pub count: u64,
+}
+
+impl UnknownMembers {
+    pub(crate) fn new(songs: Unknown, events: Unknown) -> Self {
+        let mut others = 0;
+        let [songs, events] = [songs, events].map(|unknown| {
+            let (names, more) = unknown.counts();
+            others += more;
+            names.into_iter().map(|(name, count)| UnknownMember { name, count }).collect()
+        });
+        Self { songs, events, others }
+    }
+
+    /// No more than so `many` names of each, and the others counted together.
+    pub fn most_frequent(&self, many: usize) -> Self {
+        let mut most = self.clone();
+        for names in [&mut most.songs, &mut most.events] {
+            let rest = names.split_off(many.min(names.len()));
+            most.others += rest.iter().map(|member| member.count).sum::<u64>();
+        }
+        most
+    }
+
+    /// How many members there are in all.
+    pub fn total(&self) -> u64 {
+        let named = self.songs.iter().chain(&self.events).map(|member| member.count);
+        named.sum::<u64>() + self.others
+    }
 }
 
 /// How many rows a table holds, and what the load has changed about them.

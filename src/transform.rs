@@ -6,7 +6,7 @@ use crate::buffer::Buffers;
 use crate::decode::{Block, FrameKind};
 use crate::encode::{Encoding, Rows};
 use crate::ledger::Amounts;
-use crate::record::{Arena, EventReader, Fault, Reject, SongReader};
+use crate::record::{Arena, EventReader, Fault, Reject, SongReader, Unknown};
 use crate::source::Object;
 use crate::star::{Catalog, Fold, MatchIndex, Moments, Place, Users, songplay};
 use crate::table::Table;
@@ -47,6 +47,8 @@ pub(crate) struct Outcome {
     pub rows: Vec<Rows>,
     pub rejects: Vec<Reject>,
     pub counts: Vec<Counts>,
+    /// The members of their records that feed no column.
+    pub unknown: Unknown,
 }
 
 /// What became of the records of one piece.
@@ -79,7 +81,8 @@ impl Songs {
             }
             if self.staging {
                 let (object_id, record_no) = (place.object_id.into(), place.record_no.into());
-                staged.push(&StagedSong { song: &song, object_id, record_no });
+                let rescued = arena.rescued();
+                staged.push(&StagedSong { song: &song, object_id, record_no, rescued });
             }
             Ok(Fate::Taken)
         });
@@ -128,7 +131,8 @@ impl Logs {
             }
             if self.staging {
                 let (object_id, record_no) = (place.object_id.into(), place.record_no.into());
-                staged.push(&StagedEvent { event: &event, object_id, record_no });
+                let rescued = arena.rescued();
+                staged.push(&StagedEvent { event: &event, object_id, record_no, rescued });
             }
             Ok(if taken { Fate::Taken } else { Fate::Filtered })
         });
@@ -203,5 +207,6 @@ pub(crate) fn each_record(
         let end = last.then(|| block.first_record - 1 + amounts.records);
         outcome.counts.push(Counts { object: object.clone(), amounts, end });
     }
+    outcome.unknown = arena.take_unknown();
     outcome
 }

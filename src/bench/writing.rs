@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::ledger::{Amounts, Mode, Run, Settings, Way};
 use crate::pipeline::{LATE, complete};
 use crate::queue::queue;
-use crate::report::Objects;
+use crate::report::{Objects, UnknownMembers};
 use crate::target::{Load, Part, scratch};
 
 /// Writes `rows` into a schema that holds nothing else, up to the stage that is measured; nothing is left of it.
@@ -59,6 +59,7 @@ async fn write(
         settings: Settings::of(config).text(),
         objects: Objects::default(),
         amounts: Amounts::default(),
+        unknown: UnknownMembers::default(),
     };
     let publishing = Meter::start();
     load.publish(&run, written.plus(late)).await?;

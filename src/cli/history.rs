@@ -45,10 +45,21 @@ fn aligned<'a>(
 
 fn all(loads: &[PastLoad], schema: &str) -> io::Result<()> {
     let names = ["run", "started (UTC)", "mode"];
-    let figures = ["time", "objects", "records", "rejected", "songplays"];
+    let figures = ["time", "objects", "records", "rejected", "unknown members", "songplays"];
     let mut table = output::table(aligned(&names, &figures));
     for load in loads {
-        let PastLoad { run, mode, started_at, seconds, loaded, records, rejected, rows, .. } = load;
+        let PastLoad {
+            run,
+            mode,
+            started_at,
+            seconds,
+            loaded,
+            records,
+            rejected,
+            rows,
+            unknown,
+            ..
+        } = load;
         table.add_row([
             run.to_string(),
             started_at.replace('T', " ").chars().take("2018-11-01 20:57:10".len()).collect(),
@@ -57,6 +68,7 @@ fn all(loads: &[PastLoad], schema: &str) -> io::Result<()> {
             count(*loaded),
             count(*records),
             count(*rejected),
+            count(unknown.total()),
             count(rows.get("songplays").copied().unwrap_or(0)),
         ]);
     }

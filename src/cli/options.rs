@@ -158,6 +158,10 @@ pub struct Records {
     #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
     pub ignore_case: bool,
 
+    /// Keep members that feed no column in the column `rescued` of the staging tables, as JSON
+    #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
+    pub rescue: bool,
+
     /// Load "" as NULL
     #[arg(long, hide_short_help = true, value_parser = BoolishValueParser::new())]
     pub empty_as_null: bool,

@@ -234,6 +234,7 @@ fn loading(
     let options::Records {
         jsonpaths,
         ignore_case,
+        rescue,
         empty_as_null,
         blanks_as_null,
         truncate_columns,
@@ -246,6 +247,7 @@ fn loading(
     let format = Format {
         jsonpaths: None,
         ignore_case,
+        rescue,
         empty_as_null,
         blanks_as_null,
         truncate_columns,

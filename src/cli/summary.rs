@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use console::style;
 use sparkload::{
     Config, EventBooks, Mode, Objects, Reject, Report, SongBooks, Stage, Table, Target,
+    UnknownMember,
 };
 
 use super::display::places;
@@ -26,6 +27,9 @@ const BY_THE_BOOKS: &str = " *";
 /// How many rejects are worth a look before one opens `load_errors`.
 const SHOWN_REJECTS: usize = 5;
 
+/// How many names of unknown members say what is going on.
+const SHOWN_MEMBERS: usize = 10;
+
 /// Writes the summary to stdout; `usual_target` says that queries find the tables without being told where.
 pub fn write(report: &Report, config: &Config, usual_target: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -33,6 +37,7 @@ pub fn write(report: &Report, config: &Config, usual_target: bool) -> io::Result
     tables(&mut out, report)?;
     stages(&mut out, report)?;
     books(&mut out, report)?;
+    unknown(&mut out, report)?;
     rejects(&mut out, report, config)?;
     if usual_target && !config.dry_run && io::stdout().is_terminal() {
         let next = "Next: sparkload query top-songs, sparkload query --list, sparkload check";
@@ -209,6 +214,37 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
         let gone = counted(gone, "loaded object");
         let gone = format!("{gone} {are} not there any more; the rows are {then}");
         writeln!(out, " {} {gone}", style("gone   ").yellow().bold())?;
+    }
+    Ok(())
+}
+
+/// The members that feed no column, the most frequent ones by name.
+fn unknown(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    const WIDTH: usize = 71;
+    let unknown = report.unknown.most_frequent(SHOWN_MEMBERS);
+    for (of, members) in [("songs", &unknown.songs), ("events", &unknown.events)] {
+        if members.is_empty() {
+            continue;
+        }
+        let mut lines = vec![format!("members of {of}:")];
+        for (number, UnknownMember { name, count: many, .. }) in members.iter().enumerate() {
+            let name = if name.is_empty() { "\"\"".to_owned() } else { short(name) };
+            let comma = if number + 1 < members.len() { "," } else { "" };
+            let shown = format!("{name} {}{comma}", count(*many));
+            match lines.last_mut() {
+                Some(line) if line.chars().count() + shown.chars().count() < WIDTH => {
+                    *line += " ";
+                    *line += &shown;
+                }
+                _ => lines.push(shown),
+            }
+        }
+        let title = style("unknown").bold();
+        writeln!(out, " {title} {}", lines.join("\n         "))?;
+    }
+    if unknown.others > 0 {
+        let all = counted(report.unknown.total(), "unknown member");
+        writeln!(out, "         and {} more of {all}", count(unknown.others))?;
     }
     Ok(())
 }

@@ -47,6 +47,16 @@ impl RowWriter for Writer<'_> {
         self.bytes.extend_from_slice(value.as_bytes());
         self.columns += 1;
     }
+
+    fn json(&mut self, value: Option<&str>) {
+        // The version of the format, which is text.
+        const VERSION: u8 = 1;
+        let Some(value) = value else { return self.null() };
+        self.bytes.extend_from_slice(&(1 + value.len() as i32).to_be_bytes());
+        self.bytes.push(VERSION);
+        self.bytes.extend_from_slice(value.as_bytes());
+        self.columns += 1;
+    }
 }
 
 impl Writer<'_> {
@@ -120,6 +130,7 @@ mod tests {
                 row.int(None);
                 row.bigint(Some([i64::MIN, -1, 0, 1, i64::MAX][self.0 as usize]));
                 row.bigint(Some(self.0));
+                row.json(Some("{\"a\": [1.50, null, \"é\"]}").filter(|_| !none));
             }
         }
 
@@ -206,6 +217,7 @@ mod tests {
             Kind::Timestamp => "timestamp without time zone",
             Kind::Word | Kind::Text | Kind::Long => "text",
             Kind::Key => "character varying(256)",
+            Kind::Json => "jsonb",
         }
     }
 }

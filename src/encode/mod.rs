@@ -107,4 +107,7 @@ pub(crate) trait RowWriter {
     fn timestamp(&mut self, value: Moment);
 
     fn text(&mut self, value: Option<&str>);
+
+    /// A JSON value, as its text.
+    fn json(&mut self, value: Option<&str>);
 }

@@ -50,7 +50,23 @@ impl RowWriter for Writer<'_> {
 
     fn text(&mut self, value: Option<&str>) {
         self.value();
+        match value {
+            Some(value) => self.literal(value),
+            None => self.null(),
+        }
+    }
+
+    fn json(&mut self, value: Option<&str>) {
+        self.value();
         let Some(value) = value else { return self.null() };
+        self.bytes.extend_from_slice(b"JSON_PARSE(");
+        self.literal(value);
+        self.bytes.push(b')');
+    }
+}
+
+impl Writer<'_> {
+    fn literal(&mut self, value: &str) {
         self.bytes.push(b'\'');
         for &byte in value.as_bytes() {
             match byte {
@@ -62,9 +78,7 @@ impl RowWriter for Writer<'_> {
         }
         self.bytes.push(b'\'');
     }
-}
 
-impl Writer<'_> {
     /// Begins the next value.
     fn value(&mut self) {
         if self.columns > 0 {

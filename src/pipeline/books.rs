@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::encode::{Encoding, Rows};
 use crate::error::{Error, Result};
 use crate::ledger::{Amounts, Plan, Published, Run, Version, Way};
-use crate::record::Reject;
-use crate::report::{EventBooks, Progress, Report, RowCounts, SongBooks, Stage};
+use crate::record::{Reject, Unknown};
+use crate::report::{EventBooks, Progress, Report, RowCounts, SongBooks, Stage, UnknownMembers};
 use crate::source::{Kind, Object};
 use crate::table::Table;
 use crate::table::load_errors::LoadError;
@@ -34,7 +34,16 @@ pub(super) struct Books {
     logs: Amounts,
     /// What of that was read by an unfinished load before this one.
     kept: Amounts,
+    /// What this load has read of songs and of logs.
+    read: [Strange; 2],
     progress: Arc<Progress>,
+}
+
+/// How many records were read, and what is unknown about them.
+#[derive(Debug, Default)]
+struct Strange {
+    records: u64,
+    unknown: Unknown,
 }
 
 /// The page of one object.
@@ -47,6 +56,9 @@ struct Page {
 
 /// How many rejects a report or an error names.
 const SHOWN_REJECTS: usize = 10;
+
+/// How many members a warning names.
+const NAMED: usize = 10;
 
 impl Books {
     /// Opens the books of the load `run` on what is to be done, and the file for rejects.
@@ -70,6 +82,7 @@ impl Books {
             songs: Amounts::default(),
             logs: Amounts::default(),
             kept: Amounts::default(),
+            read: Default::default(),
             progress: config.progress.clone(),
         };
         for (kind, Version { amounts, .. }) in &plan.kept {
@@ -100,7 +113,13 @@ impl Books {
     ///
     /// There are more rejects than are tolerated, or an object's books don't balance.
     pub fn enter(&mut self, outcome: Outcome) -> Result<Vec<Rows>> {
-        let Outcome { mut rows, rejects, counts } = outcome;
+        let Outcome { mut rows, rejects, counts, unknown } = outcome;
+        if let Some(Counts { object, .. }) = counts.first() {
+            // Pieces that are worked on together are all of one kind.
+            let read = &mut self.read[object.kind as usize];
+            read.records += counts.iter().map(|counts| counts.amounts.records).sum::<u64>();
+            read.unknown.merge(unknown);
+        }
         let mut finished = Rows::new(Table::LoadObjects, self.encoding);
         for Counts { object, amounts, end } in counts {
             self.add(object.kind, amounts);
@@ -169,9 +188,36 @@ impl Books {
         };
         let what =
             format!("{found}, --max-errors tolerates {}; nothing was loaded", self.max_errors);
-        Error::data(what).because(shown.join("\n")).with_help(
+        let strange = [Kind::Songs, Kind::Logs].into_iter().filter_map(|kind| self.strange(kind));
+        let because: Vec<_> = shown.into_iter().chain(strange).collect();
+        Error::data(what).because(because.join("\n")).with_help(
             "mend the records, or raise --max-errors; --rejects FILE writes them all to a file",
         )
+    }
+
+    /// What to say where hardly any record of `kind` has a member that is known: what they have instead.
+    fn strange(&self, kind: Kind) -> Option<String> {
+        let Strange { records, unknown } = &self.read[kind as usize];
+        // More than nine of ten.
+        if unknown.strangers * 10 <= records * 9 {
+            return None;
+        }
+        let (names, _) = unknown.clone().counts();
+        let names: Vec<_> =
+            names.iter().take(NAMED).map(|(name, _)| name.escape_debug().to_string()).collect();
+        let what = match kind {
+            Kind::Songs => "song records",
+            Kind::Logs => "events",
+        };
+        let instead = match &*names.join(", ") {
+            "" => "they have no members at all".to_owned(),
+            names => format!("they have {names} instead"),
+        };
+        Some(format!(
+            "{} of {records} {what} have no member that is known, {instead} \
+             (--ignore-case compares names without case, --jsonpaths says where the members of events are)",
+            unknown.strangers
+        ))
     }
 
     /// How many records of `kind` there are so far.
@@ -214,7 +260,15 @@ impl Books {
                 );
             }
         }
-        Ok(Closed { songs: self.songs, logs: self.logs, rejects: self.first_rejects })
+        for kind in [Kind::Songs, Kind::Logs] {
+            if let Some(strange) = self.strange(kind) {
+                tracing::warn!("{strange}");
+            }
+        }
+        let Self { songs, logs, first_rejects: rejects, read, .. } = self;
+        let [logs_read, songs_read] = read.map(|read| read.unknown);
+        let unknown = UnknownMembers::new(songs_read, logs_read);
+        Ok(Closed { songs, logs, rejects, unknown })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -229,6 +283,7 @@ pub(super) struct Closed {
     logs: Amounts,
     /// The first ones.
     rejects: Vec<Reject>,
+    pub unknown: UnknownMembers,
 }
 
 impl Closed {
@@ -238,7 +293,7 @@ impl Closed {
 
     /// The report of the load, but for how long it took.
     pub fn report(self, run: Run, published: Published, stages: Vec<Stage>) -> Report {
-        let Self { songs, logs, rejects } = self;
+        let Self { songs, logs, rejects, unknown } = self;
         let Published { tables, amounts: Amounts { taken, filtered, .. } } = published;
         let Amounts { records, taken: rows, rejected, .. } = songs;
         let songs = SongBooks { records, rows, rejected };
@@ -246,7 +301,19 @@ impl Closed {
         let events = EventBooks { records, plays: taken - songs.rows, filtered, rejected };
         let Run { number: run, mode, objects, .. } = run;
         let (seconds, dry_run) = (0.0, false);
-        Report { run, mode, objects, songs, events, tables, stages, rejects, seconds, dry_run }
+        Report {
+            run,
+            mode,
+            objects,
+            songs,
+            events,
+            tables,
+            stages,
+            rejects,
+            unknown,
+            seconds,
+            dry_run,
+        }
     }
 }
 

@@ -162,6 +162,7 @@ async fn work(config: &Config, load: &mut Load) -> Result<Report> {
         settings: Settings::of(config).text(),
         objects: listed.objects(&plan, &was_read),
         amounts: closed.amounts(),
+        unknown: closed.unknown.clone(),
     };
     let published = load.publish(&run, written).await?;
     stages.push(Stage::new("publish", publishing, &[]));

@@ -1,13 +1,14 @@
 //! The arena: holds the texts of a record that do not stand in it as they are, and what the records before it have taught.
 
 use std::array;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::hash::BuildHasher;
 
 use bumpalo::Bump;
 use hashbrown::DefaultHashBuilder;
 
 use super::text::{compact, unescape};
+use super::unknown::Unknown;
 
 /// Memory for one record after the other.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct Arena {
     known: [OnceCell<Known>; SLOTS],
     hasher: DefaultHashBuilder,
     in_order: Cell<bool>,
+    /// The members of all records that feed no column.
+    unknown: RefCell<Unknown>,
+    /// Those of the last record, if they are kept.
+    rescued: OnceCell<String>,
 }
 
 #[derive(Debug)]
@@ -61,12 +66,49 @@ impl Arena {
             known: array::from_fn(|_| OnceCell::new()),
             hasher: DefaultHashBuilder::default(),
             in_order: Cell::new(true),
+            unknown: RefCell::default(),
+            rescued: OnceCell::new(),
         }
     }
 
     /// Forgets the texts of the last record.
     pub fn reset(&mut self) {
         self.bump.reset();
+        self.rescued.take();
+    }
+
+    /// What was unknown about the records so far, which are counted no longer.
+    pub fn take_unknown(&mut self) -> Unknown {
+        self.unknown.take()
+    }
+
+    /// The members of the last record that feed no column, as a JSON object; `None` where there are none, or they are not
+    /// kept.
+    pub fn rescued(&self) -> Option<&str> {
+        self.rescued.get().map(String::as_str)
+    }
+
+    /// Takes note of the last record's members that feed no column: names, with their quotes, and values, as they are
+    /// written. What is `rescued` of them is kept until the next record.
+    pub(super) fn see_unknown(
+        &self,
+        members: &[(&str, &str)],
+        has_known: bool,
+        rescued: Option<String>,
+    ) {
+        if members.is_empty() && has_known {
+            return;
+        }
+        let mut unknown = self.unknown.borrow_mut();
+        for (name, _) in members {
+            let written = &name[1..name.len() - 1];
+            // A name that no text can hold is told as it is written.
+            unknown.see(unescape(written, None, &self.bump).unwrap_or(written));
+        }
+        unknown.strangers += u64::from(!has_known);
+        if let Some(rescued) = rescued {
+            let _ = self.rescued.set(rescued);
+        }
     }
 
     /// Whether the members of the last record came in the order of their columns, as far as is known: those of the next

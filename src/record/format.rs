@@ -11,6 +11,8 @@ pub struct Format {
     pub jsonpaths: Option<JsonPaths>,
     /// Compares keys without regard to case.
     pub ignore_case: bool,
+    /// Keeps the members that feed no column in the column `rescued` of the staging tables, as one JSON object.
+    pub rescue: bool,
     /// Loads `""` as NULL in text columns.
     pub empty_as_null: bool,
     /// Loads text of white space only as NULL in text columns.
@@ -29,6 +31,7 @@ impl Default for Format {
         Self {
             jsonpaths: None,
             ignore_case: false,
+            rescue: false,
             empty_as_null: false,
             blanks_as_null: false,
             truncate_columns: false,

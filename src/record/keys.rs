@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::jsonpaths::{JsonPath, Step};
 use super::reject::Fault;
+use super::rescue;
 use super::scan::{Members, Scanner};
 use super::text::unescape;
 use super::value::{Raw, Rules};
@@ -60,19 +61,40 @@ impl<const COLUMNS: usize> Keys<COLUMNS> {
     #[inline(never)]
     pub fn pick(&self, rules: &Rules<'_>) -> Result<[Raw; COLUMNS], Fault> {
         let picked = self.scanner.as_ref().and_then(|scanner| scanner.pick(rules));
-        picked.map_or_else(|| self.parse(rules.record), Ok)
+        picked.map_or_else(|| self.parse_all(rules), Ok)
     }
 
-    /// What [`pick`](Self::pick) gives, from a JSON parser.
+    /// What [`pick`](Self::pick) gives, from a JSON parser. Members that feed no column are taken note of: only here are
+    /// there any, as the scanner gives such a record up.
     #[cold]
-    pub fn parse(&self, record: &str) -> Result<[Raw; COLUMNS], Fault> {
+    fn parse_all(&self, rules: &Rules<'_>) -> Result<[Raw; COLUMNS], Fault> {
+        let (mut unknown, mut has_known) = (Vec::new(), false);
+        let picked = self.parse(rules.record, |member| match member {
+            Some(member) => unknown.push(member),
+            None => has_known = true,
+        })?;
+        let rescued = (rules.format.rescue && !unknown.is_empty())
+            .then(|| rescue::object(&unknown, rules.dialect));
+        rules.arena.see_unknown(&unknown, has_known, rescued);
+        Ok(picked)
+    }
+
+    /// The value of each column, from a JSON parser. `tell` is told each member: of one that feeds no column the name,
+    /// with its quotes, and the value, as they are written; of others nothing.
+    #[cold]
+    pub fn parse<'a>(
+        &self,
+        record: &'a str,
+        mut tell: impl FnMut(Option<(&'a str, &'a str)>),
+    ) -> Result<[Raw; COLUMNS], Fault> {
         let mut picked = [Raw::NULL; COLUMNS];
-        let read = each_member(record, |key, value| {
-            let feeds = if self.ignore_case {
-                self.feeds.get(&key.to_lowercase())
-            } else {
-                self.feeds.get(key)
+        let read = each_member(record, |key, written, value| {
+            let feeds = match key {
+                Some(key) if self.ignore_case => self.feeds.get(&key.to_lowercase()),
+                Some(key) => self.feeds.get(key),
+                None => None,
             };
+            tell(if feeds.is_some() { None } else { Some((written, value)) });
             for feed in feeds.into_iter().flatten() {
                 let value = descend(value, &feed.below, self.ignore_case);
                 picked[feed.column] = value.map_or(Raw::NULL, |value| Raw::of(record, value));
@@ -97,8 +119,8 @@ fn descend<'a>(value: &'a str, steps: &[Step], ignore_case: bool) -> Option<&'a 
                     true => key.to_lowercase() == name.to_lowercase(),
                     false => key == name,
                 };
-                each_member(value, |key, value| {
-                    if same(key) {
+                each_member(value, |key, _, value| {
+                    if key.is_some_and(&same) {
                         found = Some(value);
                     }
                 })
@@ -114,11 +136,15 @@ fn descend<'a>(value: &'a str, steps: &[Step], ignore_case: bool) -> Option<&'a 
     Some(value).filter(|value| *value != "null")
 }
 
-/// Calls `each` with every member of the JSON object `json`: its key, and its value's source text.
-fn each_member<'a>(json: &'a str, each: impl FnMut(&str, &'a str)) -> serde_json::Result<()> {
+/// Calls `each` with every member of the JSON object `json`: its key, if that is one that a text can hold, and the source
+/// texts of key and value.
+fn each_member<'a>(
+    json: &'a str,
+    each: impl FnMut(Option<&str>, &'a str, &'a str),
+) -> serde_json::Result<()> {
     struct Members<F>(F);
 
-    impl<'de, F: FnMut(&str, &'de str)> Visitor<'de> for Members<F> {
+    impl<'de, F: FnMut(Option<&str>, &'de str, &'de str)> Visitor<'de> for Members<F> {
         type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,11 +153,10 @@ fn each_member<'a>(json: &'a str, each: impl FnMut(&str, &'a str)) -> serde_json
 
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
             while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-                let key = key.get();
+                let (written, arena) = (key.get(), Bump::new());
                 // A key that no text can hold is none that is known.
-                if let Ok(key) = unescape(&key[1..key.len() - 1], None, &Bump::new()) {
-                    (self.0)(key, value.get());
-                }
+                let key = unescape(&written[1..written.len() - 1], None, &arena).ok();
+                (self.0)(key, written, value.get());
             }
             Ok(())
         }

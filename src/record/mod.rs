@@ -8,9 +8,11 @@ mod jsonpaths;
 mod keys;
 mod reader;
 mod reject;
+mod rescue;
 mod scan;
 mod song;
 mod text;
+mod unknown;
 mod value;
 
 pub use format::Format;
@@ -23,3 +25,4 @@ pub(crate) use event::{Event, EventReader};
 pub(crate) use reader::Reader;
 pub(crate) use reject::Fault;
 pub(crate) use song::{SongReader, SongRecord};
+pub(crate) use unknown::Unknown;

@@ -7,9 +7,9 @@ use super::format::Format;
 use super::keys::Keys;
 use super::reject::Fault;
 use super::text;
-use super::value::{Cells, Refusal, Rules, Values, taken_below};
+use super::value::{Cells, Refusal, Rules, TOO_LONG, Values, taken_below};
 use crate::dialect::Dialect;
-use crate::table::Table;
+use crate::table::{RESCUED, Table};
 
 /// Reads records of one format, which feed so many columns of a staging table.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl<const FIELDS: usize> Reader<FIELDS> {
         // With each bad byte replaced by one byte, every value keeps its place.
         let readable = text::replace_invalid(record, b'?');
         let at = std::str::from_utf8(record).map_or_else(|error| error.valid_up_to(), str::len);
-        let picked = self.keys.parse(&readable)?;
+        let picked = self.keys.parse(&readable, |_| {})?;
         let blamed = picked.iter().zip(self.table.columns()).find_map(|(value, column)| {
             let place = value.place();
             place
@@ -82,6 +82,11 @@ impl<const FIELDS: usize> Reader<FIELDS> {
             return Ok(read);
         }
         let picked = keys.pick(&rules)?;
+        if let Some(rescued) = arena.rescued()
+            && RESCUED.kind.max_bytes(*dialect).is_some_and(|most| rescued.len() > most)
+        {
+            return Err(Fault::value(RESCUED, *dialect, Some(rescued.as_bytes()), TOO_LONG));
+        }
         R::of(Cells { values: &picked, rules }).map_err(|Refusal { column, reason }| {
             let value = picked[column].source(record).map(str::as_bytes);
             Fault::value(columns[column], *dialect, value, reason)

@@ -412,7 +412,7 @@ mod tests {
     /// What a JSON parser picks.
     fn parsed(record: &str) -> Option<Found<'_>> {
         let keys = Keys::new(KEYS.map(JsonPath::member), false);
-        Some(told(record, keys.parse(record).ok()?))
+        Some(told(record, keys.parse(record, |_| {}).ok()?))
     }
 
     #[test]

@@ -160,6 +160,7 @@ pub(super) fn taken_below(column: Column, format: &Format, dialect: Dialect) -> 
     column.kind.max_bytes(dialect).map_or(usize::MAX, |limit| limit + 1)
 }
 
+pub(super) const TOO_LONG: &str = "too long for the column";
 const NOT_WHOLE: &str = "not a whole number";
 const NOT_A_NUMBER: &str = "not a number";
 const OUT_OF_RANGE: &str = "out of range";
@@ -299,7 +300,7 @@ impl<'a> Rules<'a> {
             Some(limit) if text.len() > limit && self.format.truncate_columns => {
                 Ok(Some(truncate(text, limit)))
             }
-            Some(limit) if text.len() > limit => Err("too long for the column"),
+            Some(limit) if text.len() > limit => Err(TOO_LONG),
             _ => Ok(Some(text)),
         }
     }

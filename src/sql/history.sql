@@ -23,6 +23,7 @@ SELECT run,
        artists,
        "time",
        staging_events,
-       staging_songs
+       staging_songs,
+       unknown_members
 FROM load_runs
 ORDER BY run DESC;

@@ -70,7 +70,8 @@ CREATE TABLE staging_events (
     user_agent TEXT,
     user_id INT,
     object_id BIGINT NOT NULL,
-    record_no BIGINT NOT NULL
+    record_no BIGINT NOT NULL,
+    rescued JSONB -- the members that feed no other column, with --rescue
 );
 
 CREATE TABLE staging_songs (
@@ -85,7 +86,8 @@ CREATE TABLE staging_songs (
     duration DOUBLE PRECISION,
     year INT,
     object_id BIGINT NOT NULL,
-    record_no BIGINT NOT NULL
+    record_no BIGINT NOT NULL,
+    rescued JSONB -- the members that feed no other column, with --rescue
 );
 
 -- The books.
@@ -117,7 +119,8 @@ CREATE TABLE load_runs (
     artists BIGINT NOT NULL,
     "time" BIGINT NOT NULL,
     staging_events BIGINT NOT NULL,
-    staging_songs BIGINT NOT NULL
+    staging_songs BIGINT NOT NULL,
+    unknown_members TEXT -- the most frequent ones of the records that were read, as JSON
 );
 
 CREATE TABLE load_objects (

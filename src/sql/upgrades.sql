@@ -77,3 +77,12 @@ SELECT run, 'an earlier version', 'full', min(loaded_at), min(loaded_at),
        (SELECT count(*) FROM staging_events), (SELECT count(*) FROM staging_songs)
 FROM load_objects
 GROUP BY run;
+
+-- staging_events lacks rescued jsonb
+ALTER TABLE staging_events ADD rescued JSONB;
+
+-- staging_songs lacks rescued jsonb
+ALTER TABLE staging_songs ADD rescued JSONB;
+
+-- load_runs lacks unknown_members text
+ALTER TABLE load_runs ADD unknown_members TEXT;

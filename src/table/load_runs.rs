@@ -28,6 +28,7 @@ pub(super) const LAYOUT: Layout = Layout {
         Column::new("time", Kind::BigInt),
         Column::new("staging_events", Kind::BigInt),
         Column::new("staging_songs", Kind::BigInt),
+        Column::new("unknown_members", Kind::Long),
     ],
     key: &["run"],
 };

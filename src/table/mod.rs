@@ -124,6 +124,9 @@ impl Column {
     }
 }
 
+/// The members of a record that feed no other column of a staging table.
+pub(crate) const RESCUED: Column = Column::new("rescued", Kind::Json);
+
 /// What a column holds. How long a text may be depends on the server: PostgreSQL limits none but keys, Redshift counts
 /// bytes, and plans memory for as many as a column may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +143,8 @@ pub(crate) enum Kind {
     Text,
     /// Text without a usual length.
     Long,
+    /// A JSON value.
+    Json,
 }
 
 impl Kind {
@@ -155,6 +160,8 @@ impl Kind {
             (Self::Word, Dialect::Redshift) => "VARCHAR(64)",
             (Self::Text, Dialect::Redshift) => "VARCHAR(1024)",
             (Self::Long, Dialect::Redshift) => "VARCHAR(65535)",
+            (Self::Json, Dialect::Postgres) => "JSONB",
+            (Self::Json, Dialect::Redshift) => "SUPER",
         }
     }
 
@@ -163,10 +170,11 @@ impl Kind {
         match (self, dialect) {
             (Self::Int | Self::BigInt | Self::Double | Self::Timestamp, _) => None,
             (Self::Key, _) => Some(256),
-            (Self::Word | Self::Text | Self::Long, Dialect::Postgres) => None,
+            (Self::Word | Self::Text | Self::Long | Self::Json, Dialect::Postgres) => None,
             (Self::Word, Dialect::Redshift) => Some(64),
             (Self::Text, Dialect::Redshift) => Some(1024),
-            (Self::Long, Dialect::Redshift) => Some(65_535),
+            // A string in a SUPER has as many at most, and a field of CSV stands for one.
+            (Self::Long | Self::Json, Dialect::Redshift) => Some(65_535),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `staging_events`: one row for each event of the log, as it came.
 
-use super::{Column, Kind, Layout, Row, Table};
+use super::{Column, Kind, Layout, RESCUED, Row, Table};
 use crate::encode::RowWriter;
 use crate::record::Event;
 
 /// The columns that come from the event itself.
 pub(crate) const FIELDS: usize = 18;
 
-const COLUMNS: &[Column; FIELDS + 2] = &[
+const COLUMNS: &[Column; FIELDS + 3] = &[
     Column::new("artist", Kind::Text),
     Column::new("auth", Kind::Word),
     Column::new("first_name", Kind::Text),
@@ -28,6 +28,7 @@ const COLUMNS: &[Column; FIELDS + 2] = &[
     Column::new("user_id", Kind::Int),
     Column::new("object_id", Kind::BigInt),
     Column::new("record_no", Kind::BigInt),
+    RESCUED,
 ];
 
 pub(super) const LAYOUT: Layout =
@@ -37,6 +38,8 @@ pub(crate) struct StagedEvent<'a> {
     pub event: &'a Event<'a>,
     pub object_id: i64,
     pub record_no: i64,
+    /// Its members that feed no column.
+    pub rescued: Option<&'a str>,
 }
 
 impl Row for StagedEvent<'_> {
@@ -83,5 +86,6 @@ impl Row for StagedEvent<'_> {
         row.int(*user_id);
         row.bigint(Some(self.object_id));
         row.bigint(Some(self.record_no));
+        row.json(self.rescued);
     }
 }

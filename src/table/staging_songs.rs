@@ -1,13 +1,13 @@
 //! `staging_songs`: one row for each song record, as it came.
 
-use super::{Column, Kind, Layout, Row, Table};
+use super::{Column, Kind, Layout, RESCUED, Row, Table};
 use crate::encode::RowWriter;
 use crate::record::SongRecord;
 
 /// The columns that come from the record itself.
 pub(crate) const FIELDS: usize = 10;
 
-const COLUMNS: &[Column; FIELDS + 2] = &[
+const COLUMNS: &[Column; FIELDS + 3] = &[
     Column::new("num_songs", Kind::Int),
     Column::new("artist_id", Kind::Key),
     Column::new("artist_latitude", Kind::Double),
@@ -20,6 +20,7 @@ const COLUMNS: &[Column; FIELDS + 2] = &[
     Column::new("year", Kind::Int),
     Column::new("object_id", Kind::BigInt),
     Column::new("record_no", Kind::BigInt),
+    RESCUED,
 ];
 
 pub(super) const LAYOUT: Layout =
@@ -29,6 +30,8 @@ pub(crate) struct StagedSong<'a> {
     pub song: &'a SongRecord<'a>,
     pub object_id: i64,
     pub record_no: i64,
+    /// Its members that feed no column.
+    pub rescued: Option<&'a str>,
 }
 
 impl Row for StagedSong<'_> {
@@ -59,5 +62,6 @@ impl Row for StagedSong<'_> {
         row.int(*year);
         row.bigint(Some(self.object_id));
         row.bigint(Some(self.record_no));
+        row.json(self.rescued);
     }
 }

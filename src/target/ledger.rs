@@ -113,8 +113,8 @@ pub(super) async fn enter(
     tables: &[TableRows],
 ) -> Result<()> {
     let what = |cause| failed("can't enter the run in load_runs", cause);
-    let Run { number, token, mode, started, settings, objects: _, amounts: _ } = run;
-    let (mode, now) = (mode.name(), SystemTime::now());
+    let Run { number, token, mode, started, settings, objects: _, amounts: _, unknown: _ } = run;
+    let (mode, now, unknown) = (mode.name(), SystemTime::now(), run.unknown());
     let counts: Vec<i64> =
         run.counts(amounts, tables).into_iter().map(|count| count as i64).collect();
     let mut values: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
@@ -122,5 +122,6 @@ pub(super) async fn enter(
     for count in &counts {
         values.push(count);
     }
+    values.push(&unknown);
     transaction.execute(include_str!("../sql/run.sql"), &values).await.map_err(what).map(drop)
 }

@@ -395,6 +395,8 @@ impl Change {
             Kind::Double => format!("float8send({row}.{})", column.name),
             Kind::Int | Kind::BigInt | Kind::Timestamp => format!("{row}.{}", column.name),
             Kind::Word | Kind::Key | Kind::Text | Kind::Long => format!("{row}.{}", column.name),
+            // 1.0 is equal to 1 but not the same.
+            Kind::Json => format!("{row}.{}::TEXT", column.name),
         });
         columns.collect::<Vec<_>>().join(", ")
     }

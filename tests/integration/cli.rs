@@ -123,11 +123,14 @@ fn a_load_into_the_embedded_database_can_be_queried_and_checked() {
      artists       19
      time          78
     ");
-    insta::assert_snapshot!(out[out.find(" objects 49").unwrap()..], @r"
+    insta::assert_snapshot!(out[out.find(" objects 49").unwrap()..], @r#"
     objects 49 listed = 39 loaded + 10 skipped (1 hidden, 7 of another suffix, 2 empty)
     songs   34 records = 34 rows
     events  121 records = 81 plays + 40 filtered
-    ");
+    unknown members of songs: credits 1, label 1
+    unknown members of events: context 10, "" 1, Page 1, USERID 1, deep 1,
+            userIdx 1, user_id 1
+    "#);
     for line in out.lines().skip(1) {
         assert!(line.chars().count() <= 80, "{line}");
     }

@@ -48,6 +48,7 @@ mod staged;
 mod stand_in;
 mod tables;
 mod targets;
+mod unknown;
 mod upgrades;
 mod versions;
 mod warehouse;

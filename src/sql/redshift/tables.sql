@@ -93,7 +93,8 @@ CREATE TABLE IF NOT EXISTS staging_events (
     user_agent VARCHAR(1024) ENCODE ZSTD,
     user_id INT ENCODE AZ64,
     object_id BIGINT NOT NULL ENCODE RAW,
-    record_no BIGINT NOT NULL ENCODE AZ64
+    record_no BIGINT NOT NULL ENCODE AZ64,
+    rescued SUPER ENCODE ZSTD -- the members that feed no other column, with --rescue
 )
 DISTSTYLE EVEN SORTKEY (object_id, record_no);
 
@@ -109,7 +110,8 @@ CREATE TABLE IF NOT EXISTS staging_songs (
     duration DOUBLE PRECISION ENCODE ZSTD,
     year INT ENCODE AZ64,
     object_id BIGINT NOT NULL ENCODE RAW,
-    record_no BIGINT NOT NULL ENCODE AZ64
+    record_no BIGINT NOT NULL ENCODE AZ64,
+    rescued SUPER ENCODE ZSTD -- the members that feed no other column, with --rescue
 )
 DISTSTYLE EVEN SORTKEY (object_id, record_no);
 
@@ -142,6 +144,7 @@ CREATE TABLE IF NOT EXISTS load_runs (
     "time" BIGINT NOT NULL,
     staging_events BIGINT NOT NULL,
     staging_songs BIGINT NOT NULL,
+    unknown_members VARCHAR(65535), -- the most frequent ones of the records that were read, as JSON
     PRIMARY KEY (run)
 )
 DISTSTYLE ALL SORTKEY (run);

@@ -241,7 +241,7 @@ fn require(table: Table, found: u64, expected: u64) -> Result<()> {
 
 /// The statement that enters a run, after which the tables hold `tables`.
 fn entry(run: &Run, amounts: Amounts, tables: &[TableRows]) -> String {
-    let Run { number, token, mode, started, settings, objects: _, amounts: _ } = run;
+    let Run { number, token, mode, started, settings, objects: _, amounts: _, unknown: _ } = run;
     let moment = |time| Moment::at(time).to_string();
     let mut values = vec![
         number.to_string(),
@@ -252,6 +252,7 @@ fn entry(run: &Run, amounts: Amounts, tables: &[TableRows]) -> String {
         literal(settings),
     ];
     values.extend(run.counts(amounts, tables).iter().map(u64::to_string));
+    values.push(literal(&run.unknown()));
     let columns = columns(Table::LoadRuns);
     format!("INSERT INTO load_runs ({columns})\nVALUES ({})", values.join(", "))
 }

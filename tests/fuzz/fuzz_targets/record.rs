@@ -91,7 +91,7 @@ const REQUIRED: [&str; 5] = ["artist_id", "artist_name", "song_id", "title", "du
 fn columns(table: Table) -> Vec<Type> {
     let of = |fields: &[(&str, Type)]| {
         let plain = |&(_, kind): &(_, Type)| if kind == Timestamp { BigInt } else { kind };
-        fields.iter().map(plain).chain([BigInt, BigInt]).collect()
+        fields.iter().map(plain).chain([BigInt, BigInt, Text]).collect()
     };
     match table {
         Table::StagingEvents => of(EVENT),

@@ -120,3 +120,11 @@ AS 'SELECT round($1::numeric, $2)::float8';
 CREATE FUNCTION redshift_stand_in.compared(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT rtrim($1, '' '')';
 CREATE FUNCTION redshift_stand_in.compared("char") RETURNS "char" IMMUTABLE LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION redshift_stand_in.compared(anyelement) RETURNS anyelement IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+
+-- SUPER is JSONB here.
+CREATE FUNCTION redshift_stand_in.json_parse(text) RETURNS jsonb IMMUTABLE STRICT LANGUAGE sql AS 'SELECT $1::jsonb';
+CREATE VIEW redshift_stand_in.columns AS
+SELECT table_schema, table_name, column_name, ordinal_position, is_nullable,
+       CASE data_type WHEN 'jsonb' THEN 'super' ELSE data_type END AS data_type,
+       character_maximum_length
+FROM information_schema.columns;

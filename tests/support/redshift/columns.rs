@@ -31,6 +31,8 @@ pub enum Kind {
     Date,
     Timestamp,
     TimestampTz,
+    /// Semi-structured: what JSON can say.
+    Super,
 }
 
 /// A column's type.
@@ -83,6 +85,11 @@ pub fn column_type(declared: &DataType) -> Result<ColumnType> {
         | D::CharVarying(length)
         | D::Nvarchar(length) => {
             characters(Kind::Varchar, "character varying", length.as_ref(), BYTES, MOST_BYTES)
+        }
+        D::Custom(name, modifiers)
+            if modifiers.is_empty() && name.to_string().eq_ignore_ascii_case("super") =>
+        {
+            plain(Kind::Super, "jsonb")
         }
         D::Text => characters(Kind::Varchar, "character varying", None, BYTES, MOST_BYTES),
         D::Custom(name, modifiers) if modifiers.is_empty() && name.to_string() == "bpchar" => {
@@ -143,7 +150,8 @@ pub fn settle(table: &str) -> String {
              LOOP
                  IF it.atttypid NOT IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'float4'::regtype,
                      'float8'::regtype, 'numeric'::regtype, 'bool'::regtype, 'text'::regtype, 'varchar'::regtype,
-                     'bpchar'::regtype, 'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype)
+                     'bpchar'::regtype, 'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype,
+                     'jsonb'::regtype)
                  THEN
                      RAISE 'Column \"%\" has unsupported type', it.attname USING ERRCODE = '0A000';
                  END IF;

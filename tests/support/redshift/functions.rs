@@ -114,6 +114,8 @@ const FUNCTIONS: &[(&str, Function)] = {
         ("substring", Same),
         ("translate", Same),
         ("upper", Same),
+        // JSON.
+        ("json_parse", Own),
         // Dates and times.
         ("current_date", Same),
         ("date_part", Rewritten),

@@ -22,6 +22,9 @@ impl Check {
                     return Err(missing(name));
                 }
                 self.leader.replace(Some(name.to_string()));
+                if table == "columns" {
+                    *name = ObjectName::from(vec![Ident::new(SCHEMA), Ident::new(table)]);
+                }
                 return Ok(());
             }
             Some("pg_catalog") => {}

@@ -30,6 +30,7 @@ impl Column {
             Kind::Date => "date",
             Kind::Timestamp => "timestamp",
             Kind::TimestampTz => "timestamptz",
+            Kind::Super => "super",
         }
     }
 }
@@ -99,6 +100,8 @@ fn value(field: &Field<'_>, column: &Column, options: &Options) -> Result<Option
         Kind::Timestamp | Kind::TimestampTz => {
             Err(wrong(1206, "Invalid timestamp format or value [YYYY-MM-DD HH24:MI:SS]"))
         }
+        Kind::Super if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => Ok(()),
+        Kind::Super => Err(wrong(1224, "Invalid JSON for a column of type SUPER")),
         Kind::Char | Kind::Varchar => Ok(()),
     }?;
     Ok(Some(text.to_owned()))

@@ -105,6 +105,7 @@ impl Copy {
                 "date" => Kind::Date,
                 "timestamp without time zone" => Kind::Timestamp,
                 "timestamp with time zone" => Kind::TimestampTz,
+                "jsonb" => Kind::Super,
                 other => return Err(Refusal::unsupported(&format!("COPY into {other}"))),
             };
             let bytes = usize::try_from(modifier - 4)
