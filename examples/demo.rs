@@ -3,6 +3,8 @@
 //!
 //! `make demo` runs it.
 
+#[path = "../tests/support/clean.rs"]
+mod clean;
 #[path = "../tests/support/s3.rs"]
 mod s3;
 
@@ -15,10 +17,16 @@ use s3::S3;
 const BUCKET: &str = "sparkify";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    demo(&program()?)
+}
+
+/// Shows what `program` does; nothing that its user's environment or settings say counts.
+pub fn demo(program: &Path) -> Result<(), Box<dyn Error>> {
     let server = S3::start();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/sparkify");
     server.put_directory(BUCKET, "", &fixtures);
     let directory = tempfile::tempdir()?;
+    let shown = Shown { program, directory: directory.path() };
 
     let endpoint = server.endpoint();
     let load = [
@@ -31,21 +39,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         "--endpoint-url",
         &endpoint,
     ];
-    sparkload(directory.path(), &load)?;
+    shown.run(&load)?;
     for question in ["top-songs", "top-users", "plays-by-weekday", "plays-by-gender-and-level"] {
-        sparkload(directory.path(), &["query", question])?;
+        shown.run(&["query", question])?;
     }
-    sparkload(directory.path(), &["check"])
+    shown.run(&["check"])
 }
 
-/// Runs the program in `directory`, showing the command line as one would type it.
-fn sparkload(directory: &Path, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-    println!("\n$ sparkload {}", arguments.join(" "));
-    let status = Command::new(program()?).args(arguments).current_dir(directory).status()?;
-    if !status.success() {
-        return Err(format!("sparkload {} failed: {status}", arguments[0]).into());
+/// The program, in a directory of its own.
+struct Shown<'a> {
+    program: &'a Path,
+    directory: &'a Path,
+}
+
+impl Shown<'_> {
+    /// Runs the program, showing the command line as one would type it.
+    fn run(&self, arguments: &[&str]) -> Result<(), Box<dyn Error>> {
+        let arguments = [arguments, &["--target", "./sparkload.db"]].concat();
+        println!("\n$ sparkload {}", arguments.join(" "));
+        let mut command = Command::new(self.program);
+        command.args(&arguments).current_dir(self.directory);
+        let status = clean::clean(&mut command, self.directory).status()?;
+        if !status.success() {
+            return Err(format!("sparkload {} failed: {status}", arguments[0]).into());
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The program that Cargo builds beside its examples.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use moto::Moto;
+use support::clean::clean;
 use support::postgres::{self, PASSWORD, USER};
 use support::redshift::Redshift;
 use support::s3::{ACCESS_KEY, S3, SECRET_KEY};
@@ -92,6 +93,7 @@ impl Program<'_> {
         println!("\n$ sparkload {}", arguments.join(" "));
         let mut command = Command::new(program()?);
         command.args(arguments).current_dir(self.directory);
+        clean(&mut command, self.directory);
         command.env("AWS_REGION", "us-east-1");
         command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
         match endpoint {

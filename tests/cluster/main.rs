@@ -3,6 +3,8 @@
 //!
 //! Nothing of this has met the real AWS.
 
+#[path = "../support/clean.rs"]
+mod clean;
 mod create;
 mod delete;
 mod faults;

@@ -1,13 +1,14 @@
 //! The program in a folder of its own, with a moto for its AWS.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
 use assert_cmd::assert::OutputAssertExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::clean::clean;
 use crate::moto::Moto;
 
 /// A folder, and an AWS.
@@ -31,12 +32,8 @@ impl Program {
     pub fn run(&self, line: &str, code: i32) -> Printed {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
         command.arg("cluster").args(line.split_whitespace());
-        command.current_dir(&self.folder).env_clear();
-        for kept in ["HOME", "PATH", "TMPDIR"] {
-            command.envs(env::var_os(kept).map(|value| (kept, value)));
-        }
+        clean(command.current_dir(&self.folder), self.folder.path());
         command.env("AWS_ENDPOINT_URL", self.moto.endpoint()).env("AWS_REGION", "us-east-1");
-        command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
         command.env("AWS_ACCESS_KEY_ID", "AKID").env("AWS_SECRET_ACCESS_KEY", "secret-of-aws");
         let assert = command.assert().code(code);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();

@@ -145,7 +145,7 @@ async fn any_sql_may_be_asked() {
     let several =
         "CREATE TABLE t (i int); INSERT INTO t VALUES (1), (2); SELECT i FROM t; DELETE FROM t";
     let rows = query(&target, "public", several).await.unwrap();
-    assert_eq!((rows.rows.len(), rows.affected, rows.columns[0].kind), (2, 2, Kind::Text));
+    assert_eq!((rows.rows.len(), rows.affected, rows.columns[0].kind), (2, 2, Kind::Number));
 
     let rows = query(&target, "public", "INSERT INTO t VALUES (7)").await.unwrap();
     assert_eq!((rows.columns.len(), rows.rows.len(), rows.affected), (0, 0, 1));

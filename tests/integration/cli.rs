@@ -1,14 +1,15 @@
 //! The program as its users meet it: what it prints where, and how it exits.
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use assert_cmd::assert::OutputAssertExt;
 use tempfile::TempDir;
 
+use crate::support::clean::clean;
 use crate::support::{postgres, s3};
 
 const CLEAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/sparkify");
@@ -17,13 +18,7 @@ const DIRTY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/dirty");
 /// The program in `directory`, in an environment that says nothing.
 pub fn sparkload(directory: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
-    command.current_dir(directory).args(args).env_clear();
-    // The embedded PostgreSQL keeps its files in the user's cache; AWS's own chain is to find nothing.
-    for kept in ["HOME", "PATH", "TMPDIR", "XDG_CACHE_HOME"] {
-        command.envs(env::var_os(kept).map(|value| (kept, value)));
-    }
-    command.env("AWS_EC2_METADATA_DISABLED", "true");
-    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    clean(command.current_dir(directory).args(args), directory);
     command
 }
 
@@ -177,7 +172,8 @@ fn a_load_into_the_embedded_database_can_be_queried_and_checked() {
     insta::assert_snapshot!(check.lines().last().unwrap(), @"No rule is broken in schema public: 26 ok, 10 notes.");
 
     // A broken rule is a failure, and the table is printed all the same.
-    run(here, &["query", "DELETE FROM users WHERE user_id IN (SELECT user_id FROM songplays)"], 0);
+    let delete = "DELETE FROM users WHERE user_id IN (SELECT user_id FROM songplays)";
+    assert_eq!(run(here, &["query", "--write", delete], 0).out, "DELETE: 11 rows\n");
     let Printed { out, err } = run(here, &["check"], 1);
     assert!(out.contains("user_id not in users") && out.contains("broken"), "{out}");
     assert!(out.ends_with("1 rule is broken in schema public: 26 ok, 9 notes.\n"), "{out}");
@@ -384,6 +380,88 @@ fn the_old_systems_settings_file_is_enough() {
     command.env("AWS_ACCESS_KEY_ID", s3::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "wrong");
     let err = printed(&mut command, 1).err;
     assert!(err.contains("SignatureDoesNotMatch"), "{err}");
+}
+
+#[test]
+fn a_target_that_only_the_environment_names_is_told_first() {
+    let database = postgres::server().database();
+    let directory = directory();
+    let server = [
+        ("PGHOST", postgres::server().socket_folder().to_str().unwrap().to_owned()),
+        ("PGUSER", postgres::USER.to_owned()),
+        ("PGPORT", postgres::server().port().to_string()),
+        ("PGDATABASE", database.name().to_owned()),
+    ];
+    for (args, tells) in [
+        (&["load", "--source", CLEAN][..], true),
+        (&["create"], true),
+        (&["check"], false),
+        (&["load", "--source", CLEAN, "--target", "./own"], false),
+    ] {
+        let mut command = sparkload(directory.path(), args);
+        let err = printed(command.envs(server.clone()), 0).err;
+        let first = err.lines().next().unwrap_or_default();
+        assert_eq!(
+            first.contains("is named by PGHOST, PGDATABASE alone"),
+            tells,
+            "{args:?}: {err}"
+        );
+        assert_eq!(err.contains("is named by"), tells, "{args:?}: {err}");
+    }
+    let mut command = sparkload(directory.path(), &["load", "--source", CLEAN]);
+    let err = printed(command.env("SPARKLOAD_TARGET", database.url()), 0).err;
+    assert!(err.lines().next().unwrap().contains("is named by SPARKLOAD_TARGET alone"), "{err}");
+    assert!(!err.contains(postgres::PASSWORD_IN_URL), "{err}");
+}
+
+#[test]
+fn a_settings_file_that_means_a_server_never_means_the_embedded_database() {
+    let directory = directory();
+    let here = directory.path();
+    let load = ["load", "--source", CLEAN];
+    let nameless = "[CLUSTER]\r\nHOST=\r\nDB_NAME=dwh\r\n";
+    let utf16 = |text: &str| {
+        format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()
+    };
+    for file in
+        [nameless.as_bytes().to_vec(), format!("\u{feff}{nameless}").into_bytes(), utf16(nameless)]
+    {
+        fs::write(here.join("dwh.cfg"), file).unwrap();
+        for args in [
+            &load[..],
+            &["create"],
+            &["query", "SELECT 1"],
+            &["check"],
+            &["bench", "--source", CLEAN],
+        ] {
+            let err = run(here, args, 2).err;
+            assert!(
+                err.contains("dwh.cfg means a server and names none: [CLUSTER] HOST is not set"),
+                "{err}"
+            );
+        }
+        assert!(!here.join("sparkload.db").exists());
+    }
+    run(here, &["query", "--list"], 0);
+    run(here, &[&load[..], &["--target", "./sparkload.db", "--dry-run"]].concat(), 0);
+
+    // Where it names one, that is the one, whatever wrote the file.
+    let marked = "[CLUSTER]\r\nHOST=127.0.0.1:1/dwh # ours\r\nDB_USER=u\r\nCORES=3\r\n[SPARK]\r\nX=s3cret\r\n";
+    for file in [format!("\u{feff}{marked}").into_bytes(), utf16(marked)] {
+        fs::write(here.join("dwh.cfg"), file).unwrap();
+        let err = run(here, &load, 1).err;
+        assert!(err.contains("can't connect to postgres://u@127.0.0.1:1/dwh"), "{err}");
+        assert!(err.contains("dwh.cfg: nothing is made of [CLUSTER] CORES, [SPARK] X"), "{err}");
+        assert!(!err.contains("s3cret"), "{err}");
+    }
+
+    fs::write(here.join("sparkload.toml"), "cluster-identifier = 'dwh'\nnodes = 2").unwrap();
+    let err = run(here, &load, 2).err;
+    assert!(
+        err.contains("sparkload.toml means a server and names none: target is not set"),
+        "{err}"
+    );
+    assert!(!here.join("sparkload.db/PG_VERSION").exists());
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use crate::cli::signal;
+use crate::support::clean::clean;
 use crate::support::postgres::{self, Database, Postgres, Stop};
 use crate::support::proxy::{At, Cut, How, Proxy};
 use crate::versions::{QUICK, Versions, left_behind, told, write};
@@ -499,11 +500,10 @@ async fn an_embedded_database_in_use_is_waited_for_as_well() {
 
 /// The program, loading all of `source` into `database`.
 fn program(source: &Path, database: &Database) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_sparkload"))
+    clean(&mut Command::new(env!("CARGO_BIN_EXE_sparkload")), source)
         .args(["load", "--full-refresh", "--quiet", "--source"])
         .arg(source)
         .args(["--target", &database.socket_keywords()])
-        .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

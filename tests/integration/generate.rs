@@ -14,12 +14,13 @@ use sparkload::{
 use tempfile::TempDir;
 
 use crate::cli::{signal, sparkload};
+use crate::support::clean::clean;
 use crate::support::s3::{Fault, Operation, S3, When};
 
 /// Runs the program in `directory`, which has no settings, and expects an exit code; its stdout and stderr.
 fn run(directory: &Path, line: &str, code: i32) -> (String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
-    command.current_dir(directory).args(line.split_whitespace()).env_clear();
+    clean(command.current_dir(directory).args(line.split_whitespace()), directory);
     let assert = command.assert().code(code);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&assert.get_output().stdout), text(&assert.get_output().stderr))

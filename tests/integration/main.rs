@@ -3,6 +3,9 @@
 
 #![cfg(all(feature = "cli", feature = "embedded", feature = "s3"))]
 
+#[path = "../../examples/demo.rs"]
+#[allow(dead_code, reason = "an example has a main")]
+mod demo;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,6 +24,7 @@ mod faults_postgres;
 mod faults_s3;
 mod fixtures;
 mod generate;
+mod hostile;
 mod incremental;
 mod invariance;
 mod kills;
@@ -32,6 +36,7 @@ mod own_server;
 mod place;
 mod plans;
 mod poolers;
+mod queries;
 mod redshift;
 mod redshift_faults;
 mod redshift_keys;

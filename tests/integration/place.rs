@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use sparkload::{Config, Source, Target};
 use tokio_postgres::{Client, NoTls};
 
+use crate::support::clean::clean;
 use crate::support::postgres::{self, Database};
 use crate::support::s3::{ACCESS_KEY, SECRET_KEY};
 use crate::tables::target;
@@ -107,7 +108,7 @@ impl Place {
     /// The program, about to load `directory`.
     pub fn program(&self, directory: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparkload"));
-        command.current_dir(directory).env_clear();
+        clean(command.current_dir(directory), directory);
         command.arg("load").arg("--source").arg(directory).args(["--target", &self.url()]);
         if let Self::Staged(warehouse) = self {
             command.args(["--stage", STAGE_LOCATION, "--region", "us-east-1"]);

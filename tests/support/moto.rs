@@ -99,7 +99,14 @@ impl Moto {
     /// Starts a server that has nothing in it but a default VPC.
     pub fn start() -> Self {
         let server = tools().join("moto/bin/moto_server");
-        let mut child = Command::new(&server)
+        let mut command = Command::new(&server);
+        // What its user has to say to AWS is not for this one.
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("AWS_") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(["-H", "127.0.0.1", "-p", "0"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -405,6 +405,12 @@ impl Folder {
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.path).stdin(Stdio::null());
+        // PGDATA, PGOPTIONS and the like are about its user's servers.
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
         if let Some(Owner { uid, gid }) = self.owner {
             command.uid(uid).gid(gid);
         }

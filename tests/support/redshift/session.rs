@@ -180,7 +180,8 @@ impl Session {
             });
             self.close().await;
         }
-        let is_control = matches!(command, Command::Begin | Command::Commit | Command::Rollback);
+        let is_control =
+            matches!(command, Command::Begin { .. } | Command::Commit | Command::Rollback);
         if self.state == State::Idle
             && !is_control
             && !matches!(command, Command::Truncate { .. } | Command::Alone { .. })
@@ -211,12 +212,16 @@ impl Session {
         self.prelude(text, &command).await?;
         let done = |tag: &str| Ok(Answer::Done(tag.to_owned()));
         match command {
-            Command::Begin => {
-                match self.state {
+            Command::Begin { read_only } => {
+                let before = self.state;
+                match before {
                     State::Idle => self.begin(State::Block).await?,
                     // What went before in this message belongs to the block.
                     State::Implicit => self.state = State::Block,
                     State::Block | State::Failed => {}
+                }
+                if read_only && before == State::Idle {
+                    self.client.batch_execute("SET TRANSACTION READ ONLY").await?;
                 }
                 done("BEGIN")
             }

@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     ContextModifier, Expr, Lock, ObjectName, ObjectType, SchemaName, Set, Statement as Parsed,
-    Truncate,
+    TransactionAccessMode, TransactionMode, Truncate,
 };
 use sqlparser::dialect::RedshiftSqlDialect;
 use sqlparser::parser::Parser;
@@ -22,7 +22,9 @@ pub const LONGEST: usize = 16_777_216;
 /// What to do for a statement.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    Begin,
+    Begin {
+        read_only: bool,
+    },
     Commit,
     Rollback,
     /// Runs in PostgreSQL and gives rows.
@@ -106,8 +108,11 @@ pub fn other(mut parsed: Parsed, check: &Check) -> Result<Command> {
         Refusal::unsupported(&words.join(" "))
     };
     match &mut parsed {
-        Parsed::StartTransaction { modifier: None, statements, .. } if statements.is_empty() => {
-            Ok(Command::Begin)
+        Parsed::StartTransaction { modes, modifier: None, statements, .. }
+            if statements.is_empty() =>
+        {
+            let read_only = TransactionMode::AccessMode(TransactionAccessMode::ReadOnly);
+            Ok(Command::Begin { read_only: modes.contains(&read_only) })
         }
         Parsed::Commit { chain: false, modifier: None, .. } => Ok(Command::Commit),
         Parsed::Rollback { chain: false, savepoint: None } => Ok(Command::Rollback),
