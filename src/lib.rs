@@ -90,7 +90,10 @@ pub use generate::{Generate, Generated, Generating, generate};
 pub use history::{PastLoad, PastObject, history, history_of};
 pub use ledger::Mode;
 pub use pipeline::{load, load_until};
-pub use query::{Column, Kind, NamedQuery, Rows, named_queries, query};
+pub use query::{
+    Access, Answer, Column, CsvWriter, Done, JsonWriter, Kind, NamedQuery, Piece, Query, Row, Rows,
+    named_queries, query,
+};
 pub use record::{Format, JsonPaths, Reject};
 pub use report::{
     Amount, Counter, EventBooks, Objects, Phase, Progress, Report, SongBooks, Stage, TableRows,
@@ -100,7 +103,9 @@ pub use retry::Retry;
 pub use source::{Encryption, Location, S3Credentials, S3Options, Skipped, Source, read_jsonpaths};
 pub use star::Matching;
 pub use table::Table;
-pub use target::{CopyAccess, Defaults, Existing, S3Stage, Server, Silence, Target, create};
+pub use target::{
+    CopyAccess, Defaults, Existing, Interrupt, S3Stage, Server, Silence, Target, create,
+};
 
 #[cfg(all(test, feature = "s3"))]
 #[path = "../tests/support/s3.rs"]

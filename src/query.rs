@@ -1,29 +1,75 @@
 //! Asking the loaded tables: any SQL, or one of the analytics team's own queries by name.
 
+mod answer;
+mod formats;
 mod named;
 mod rows;
+mod session;
+mod statements;
 
-use std::pin::pin;
-
-use futures::TryStreamExt;
 use tokio_postgres::error::{ErrorPosition, SqlState};
-use tokio_postgres::{Client, SimpleQueryMessage};
 
+pub use self::answer::{Answer, Done, Piece, Row};
+pub use self::formats::{CsvWriter, JsonWriter};
 pub use self::named::{NamedQuery, named_queries};
 pub use self::rows::{Column, Kind, Rows};
 use crate::error::{Error, Result};
 use crate::table::Table;
-use crate::target::{Database, Target, quoted};
+use crate::target::Target;
+
+/// Some SQL, and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Names without a schema mean those in this one, then in `public`.
+    pub schema: String,
+    /// One statement or several, which are run one after the other until one fails.
+    pub sql: String,
+    /// Whether it may change anything.
+    pub access: Access,
+    /// Parameters of the session and their values, such as `TimeZone` and `DateStyle`.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// What a [`Query`] may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It reads. Its statements are one transaction, which is READ ONLY and rolled back in the end. What functions do
+    /// outside of any transaction is not held by that.
+    ReadOnly,
+    /// It does what it says. Each statement is committed by itself, unless the statements themselves begin a transaction.
+    ReadWrite,
+}
+
+impl Query {
+    /// A query that only reads.
+    pub fn new(schema: impl Into<String>, sql: impl Into<String>) -> Self {
+        Self {
+            schema: schema.into(),
+            sql: sql.into(),
+            access: Access::ReadOnly,
+            parameters: Vec::new(),
+        }
+    }
+
+    /// Asks `target`, and gives the answer piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// The target can't be reached, or a statement is there that is not to be run, as one that changes something in a
+    /// query that only reads. Then none has been run.
+    pub async fn ask(&self, target: &Target) -> Result<Answer> {
+        Answer::begin(self, target).await
+    }
+}
 
 /// Runs `sql` in `target`, where names without a schema mean those in `schema`, then in `public`.
 ///
-/// Of several statements the last result set counts; they are one transaction unless they say otherwise.
-/// Values come as the server writes them. Columns have types when `sql` is a single statement; else
-/// all are text.
+/// It may change things. Of several statements, each of which is committed by itself, the last result set counts. Values
+/// come as the server writes them. All of them are held in memory: [`Query::ask`] gives them one by one.
 ///
 /// # Errors
 ///
-/// The target can't be reached, or refuses the SQL.
+/// The target can't be reached, or refuses the SQL; or it is `COPY … TO STDOUT`, which gives no rows.
 ///
 /// ```no_run
 /// # async fn example(target: &sparkload::Target) -> sparkload::Result<()> {
@@ -34,57 +80,33 @@ use crate::target::{Database, Target, quoted};
 /// # }
 /// ```
 pub async fn query(target: &Target, schema: &str, sql: &str) -> Result<Rows> {
-    let database = Database::open(target).await?;
-    let client = connect_to_schema(&database, schema).await?;
-    let failed = |error| refused("the query failed", error, schema);
-
-    let mut result = run(&client, sql).await.map_err(failed)?;
-    // Only the description in the extended protocol names types, and it takes a single statement.
-    // What refuses to be prepared has been run all the same.
-    if !result.columns.is_empty()
-        && let Ok(statement) = client.prepare(sql).await
-        && statement.columns().len() == result.columns.len()
-    {
-        for (column, described) in result.columns.iter_mut().zip(statement.columns()) {
-            column.kind = Kind::of(described.type_());
-        }
-    }
-    Ok(result)
-}
-
-async fn run(client: &Client, sql: &str) -> Result<Rows, tokio_postgres::Error> {
+    let query = Query { access: Access::ReadWrite, ..Query::new(schema, sql) };
+    let mut answer = query.ask(target).await?;
     let mut result = Rows::default();
-    let mut messages = pin!(client.simple_query_raw(sql).await?);
-    while let Some(message) = messages.try_next().await? {
-        match message {
-            SimpleQueryMessage::RowDescription(columns) => {
-                result.columns = columns.iter().map(|column| Column::text(column.name())).collect();
-                result.rows.clear();
-            }
-            SimpleQueryMessage::Row(row) => {
-                let values = (0..row.len()).map(|index| row.get(index).map(str::to_owned));
+    while let Some(piece) = answer.next().await? {
+        match piece {
+            Piece::Columns(columns) => result = Rows { columns, ..Rows::default() },
+            Piece::Row(row) => {
+                let values = row.values()?.into_iter().map(|value| value.map(str::to_owned));
                 result.rows.push(values.collect());
             }
-            SimpleQueryMessage::CommandComplete(affected) => result.affected = affected,
-            _ => {}
+            Piece::Copied(_) => {
+                return Err(Error::target("COPY … TO STDOUT gives no rows")
+                    .with_help("take what it gives with `Query::ask`"));
+            }
+            Piece::Done(Done { rows, .. }) => result.affected = rows.unwrap_or(0),
         }
     }
     Ok(result)
-}
-
-/// Opens a connection on which names without a schema mean those in `schema`, then in `public`.
-pub(crate) async fn connect_to_schema(database: &Database, schema: &str) -> Result<Client> {
-    let client = database.connect().await?;
-    let path = format!("SET search_path TO {}, public", quoted(schema));
-    client
-        .batch_execute(&path)
-        .await
-        .map_err(|error| refused("the schema can't be chosen", error, schema))?;
-    Ok(client)
 }
 
 /// Says what the server has against a statement, and where in it.
 pub(crate) fn refused(what: &str, error: tokio_postgres::Error, schema: &str) -> Error {
+    refused_at(what, error, schema, 0)
+}
+
+/// The same for one that stands so many characters from the beginning of the SQL.
+fn refused_at(what: &str, error: tokio_postgres::Error, schema: &str, offset: usize) -> Error {
     let Some(database) = error.as_db_error() else {
         return Error::target(what)
             .because(error)
@@ -104,7 +126,9 @@ pub(crate) fn refused(what: &str, error: tokio_postgres::Error, schema: &str) ->
             format!("ask for USAGE on schema {schema} and SELECT on its tables")
         }
         None => match database.position() {
-            Some(ErrorPosition::Original(at)) => format!("look at character {at} of the SQL"),
+            Some(ErrorPosition::Original(at)) => {
+                format!("look at character {} of the SQL", offset + *at as usize)
+            }
             _ => "correct the SQL".to_owned(),
         },
     };

@@ -25,10 +25,16 @@ import psycopg
 HERE = Path(__file__).parent
 SCHEMA = "sparkload_alternatives"
 TABLES = ["songplays", "users", "songs", "artists", "time"]
+# All of the environment that counts.
+CREDENTIALS = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"]
 
 
 def main():
     options = arguments()
+    for name in list(os.environ):
+        if name.startswith(("PG", "SPARKLOAD_", "AWS_")) and name not in CREDENTIALS:
+            del os.environ[name]
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
     if options.only:
         return CONTENDERS[options.only](options)
     taken = {name: [] for name in ["sparkload", *CONTENDERS]}
@@ -107,9 +113,9 @@ def checksums(options):
 
 def sparkload(options):
     """The command that loads; the others are functions of this program, and what they do is counted from its start."""
-    command = [options.program, "load", "--source", options.source, "--target", options.target, "--schema", SCHEMA]
+    command = [options.program, "load", "--config", os.devnull, "--source", options.source, "--target", options.target]
     endpoint = ["--endpoint-url", options.endpoint_url] if options.endpoint_url else []
-    return [*command, "--no-staging", "--quiet", *endpoint]
+    return [*command, "--schema", SCHEMA, "--no-staging", "--quiet", *endpoint]
 
 
 def polars(options):

@@ -84,7 +84,8 @@ is, and only what was made here is ever removed. docs/cluster.md says more.";
 const LAYERS: &str = "\
 Every option can also be set by a variable, such as SPARKLOAD_MAX_ERRORS for --max-errors, or in a file by its \
 name: max-errors = 10. Flags come first, then SPARKLOAD_* variables, then those of libpq (PGHOST, …) and AWS \
-(AWS_REGION, …), then ./sparkload.toml, or else ./dwh.cfg, or the file that --config names. Sizes are written as 128MiB, 4MB or 1048576, \
+(AWS_REGION, …), then ./sparkload.toml, or else ./dwh.cfg, or the file that --config names. A target that only a \
+variable names is told first. Sizes are written as 128MiB, 4MB or 1048576, \
 times as 30s, 5min or 1h.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.";
@@ -180,6 +181,13 @@ pub struct Query {
     /// List the analytics queries
     #[arg(long, conflicts_with = "query")]
     pub list: bool,
+
+    /// Let it change something
+    ///
+    /// Without this a query only reads: it is one transaction that is READ ONLY and rolled back. With it each statement is
+    /// committed by itself, and no transaction is added, so that VACUUM and CREATE DATABASE work; BEGIN and COMMIT make one.
+    #[arg(long)]
+    pub write: bool,
 
     #[command(flatten)]
     pub target: Target,

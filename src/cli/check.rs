@@ -5,18 +5,32 @@ use std::process::ExitCode;
 
 use comfy_table::{Cell, Color};
 use console::style;
-use sparkload::{Check, Difference, Verdict};
+use sparkload::{Check, Difference, Interrupt, Verdict};
+use tokio::sync::oneshot;
 
 use super::args::Output;
 use super::failure::Failure;
 use super::figures::{count, counted};
 use super::output::{self, Align};
 use super::settings;
+use super::stopping::{self, Meaning};
 use super::target::Target;
 
-pub async fn run(job: settings::Check) -> Result<ExitCode, Failure> {
+pub async fn run(job: settings::Check, stop: oneshot::Receiver<()>) -> Result<ExitCode, Failure> {
+    let interrupt = Interrupt::default();
+    let meaning = Meaning {
+        cancelled: "there are no results",
+        done: "the results are all there",
+        unknown: "there are no results",
+    };
+    let job = Box::pin(check(job, &interrupt));
+    stopping::or_cancel(job, &interrupt, stop, meaning).await
+}
+
+async fn check(job: settings::Check, interrupt: &Interrupt) -> Result<ExitCode, Failure> {
     let settings::Check { target, output } = job;
     let Target { database, schema } = target.existing()?;
+    let database = database.interruptible(interrupt);
     let checks = sparkload::check(&database, &schema).await?;
     match output {
         Output::Json => output::json(&checks)?,

@@ -19,18 +19,38 @@ const USUAL: [&str; 2] = ["sparkload.toml", "dwh.cfg"];
 /// The options that a file sets, each as if typed.
 pub type Values = Vec<(String, Vec<String>)>;
 
+/// What is read of a file.
+#[derive(Debug, Default)]
+pub struct Read {
+    pub values: Values,
+    /// What would name the server that the file means, where it names none.
+    pub nameless: Option<String>,
+    /// What nothing was made of.
+    pub unread: Vec<String>,
+}
+
+/// The options that mean a server or a cluster.
+fn means_server(name: &str) -> bool {
+    name.starts_with("cluster-") || ["dialect", "iam-login", "node-type", "nodes"].contains(&name)
+}
+
 /// Reads the file that is `named`, or a usual one that is there.
-pub fn read(named: Option<PathBuf>, options: &Options) -> Result<Option<(PathBuf, Values)>> {
+pub fn read(named: Option<PathBuf>, options: &Options) -> Result<Option<(PathBuf, Read)>> {
     let optional = named.is_none();
     let paths = named.map_or_else(|| USUAL.map(PathBuf::from).to_vec(), |path| vec![path]);
     for path in paths {
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let values = match path.extension().is_some_and(|it| it == "cfg") {
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let text = decoded(bytes).ok_or_else(|| {
+                    let place = path.display();
+                    Error::config(format!("the settings file {place} is neither UTF-8 nor UTF-16"))
+                        .with_help("save it as UTF-8")
+                })?;
+                let read = match path.extension().is_some_and(|it| it == "cfg") {
                     true => dwh::parse(&text, &path.display().to_string())?,
                     false => parse(&text, &path, options)?,
                 };
-                return Ok(Some((path, values)));
+                return Ok(Some((path, read)));
             }
             Err(error) if optional && error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
@@ -44,7 +64,26 @@ pub fn read(named: Option<PathBuf>, options: &Options) -> Result<Option<(PathBuf
     Ok(None)
 }
 
-fn parse(text: &str, path: &Path, options: &Options) -> Result<Values> {
+/// The text of a file as UTF-8, or as UTF-16, which editors on Windows may write; without the byte order mark.
+pub fn decoded(bytes: Vec<u8>) -> Option<String> {
+    let unit: fn([u8; 2]) -> u16 = match bytes[..] {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        // Without a mark, what begins such a file is ASCII all the same.
+        [_, 0, _, 0, ..] => u16::from_le_bytes,
+        [0, _, 0, _, ..] => u16::from_be_bytes,
+        _ => {
+            let text = String::from_utf8(bytes).ok()?;
+            return Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text));
+        }
+    };
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
+    let text = String::from_utf16(&units).ok().filter(|_| rest.is_empty())?;
+    Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn parse(text: &str, path: &Path, options: &Options) -> Result<Read> {
     let place = path.display();
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
@@ -73,7 +112,10 @@ fn parse(text: &str, path: &Path, options: &Options) -> Result<Values> {
         };
         values.push((name, texts));
     }
-    Ok(values)
+    let is_set = |name: &str| values.iter().any(|(of, _)| of == name);
+    let means_one = values.iter().any(|(name, _)| means_server(name));
+    let nameless = (means_one && !is_set("target")).then(|| "target".to_owned());
+    Ok(Read { values, nameless, unread: Vec::new() })
 }
 
 fn texts(value: &Value, takes: Takes) -> Option<Vec<String>> {
@@ -139,5 +181,27 @@ mod tests {
         assert_eq!(list.to_string(), "sparkload.toml gives `memory` a list");
         let table = error("[target]\nhost = 'h'");
         assert_eq!(table.to_string(), "sparkload.toml gives `target` a table");
+    }
+
+    #[test]
+    fn files_of_other_editors_are_read() {
+        let text = "[CLUSTER]\r\nHOST=h\u{e9}\r\n";
+        let units = |mark: &str| format!("{mark}{text}").encode_utf16().collect::<Vec<_>>();
+        let le = |mark| units(mark).into_iter().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let be = |mark| units(mark).into_iter().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+        let marked = "\u{feff}";
+        for bytes in [
+            text.as_bytes().to_vec(),
+            format!("{marked}{text}").into_bytes(),
+            le(marked),
+            be(marked),
+            le(""),
+            be(""),
+        ] {
+            assert_eq!(decoded(bytes.clone()).as_deref(), Some(text), "{bytes:?}");
+        }
+        assert_eq!(decoded(vec![]).as_deref(), Some(""));
+        assert_eq!(decoded(vec![b'[', 0xe9, b']']), None);
+        assert_eq!(decoded(vec![0xff, 0xfe, b'[']), None);
     }
 }

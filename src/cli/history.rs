@@ -3,18 +3,32 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use sparkload::{PastLoad, PastObject};
+use sparkload::{Interrupt, PastLoad, PastObject};
+use tokio::sync::oneshot;
 
 use super::args::Output;
 use super::failure::Failure;
 use super::figures::{bytes, count, counted, duration};
 use super::output::{self, Align};
 use super::settings::History;
+use super::stopping::{self, Meaning};
 use super::target::Target;
 
-pub async fn run(job: History) -> Result<ExitCode, Failure> {
+pub async fn run(job: History, stop: oneshot::Receiver<()>) -> Result<ExitCode, Failure> {
+    let interrupt = Interrupt::default();
+    let meaning = Meaning {
+        cancelled: "there are no results",
+        done: "the results are all there",
+        unknown: "there are no results",
+    };
+    let job = Box::pin(show(job, &interrupt));
+    stopping::or_cancel(job, &interrupt, stop, meaning).await
+}
+
+async fn show(job: History, interrupt: &Interrupt) -> Result<ExitCode, Failure> {
     let History { target, run, output } = job;
     let Target { database, schema } = target.existing()?;
+    let database = database.interruptible(interrupt);
     match run {
         None => {
             let loads = sparkload::history(&database, &schema).await?;

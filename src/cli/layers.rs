@@ -26,8 +26,17 @@ const FOREIGN: [(&str, &[&str]); 6] = [
 ];
 
 /// Options for one call alone: a standing `drop` would be a trap.
-const TYPED_ONLY: [&str; 8] =
-    ["drop", "list", "only", "help", "version", "final-snapshot", "skip-final-snapshot", "yes"];
+const TYPED_ONLY: [&str; 9] = [
+    "drop",
+    "write",
+    "list",
+    "only",
+    "help",
+    "version",
+    "final-snapshot",
+    "skip-final-snapshot",
+    "yes",
+];
 
 /// The options whose names mean something else, or could, where no command is named.
 const SHADOWED: [(&str, &[&str]); 2] =
@@ -62,9 +71,19 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
     let mut layers = Layers::default();
     layers.add_variables(&options, environment, is_typed(&typed, "source"));
     let mut file = None;
-    if let Some((path, values)) = file::read(config(&typed, environment), &options)? {
+    let mut unread = None;
+    if let Some((path, read)) = file::read(config(&typed, environment), &options)? {
         let based = is_typed(&typed, "source") || layers.0.contains_key("source");
-        layers.add_file(&path, values, environment, based);
+        if let Some(missing) = read.nameless
+            && layers.needs_target(&typed, environment)
+        {
+            return Err(nameless(&path, &missing).into());
+        }
+        if !read.unread.is_empty() {
+            let place = path.display();
+            unread = Some(format!("{place}: nothing is made of {}", read.unread.join(", ")));
+        }
+        layers.add_file(&path, read.values, environment, based);
         file = Some(path);
     }
     if !is_typed(&typed, "stage") {
@@ -82,7 +101,18 @@ pub fn arguments(line: &[OsString], environment: &Environment) -> Result<Argumen
         command.try_get_matches_from(line).map_err(|error| layers.misplaced(name, &error))?;
     let mut arguments = Arguments::from_arg_matches(&matches).map_err(usage)?;
     arguments.front.config = file;
+    arguments.front.unread = unread;
     Ok(arguments)
+}
+
+/// Says that a file means a server, so that the embedded database is not meant.
+fn nameless(path: &Path, missing: &str) -> sparkload::Error {
+    let place = path.display();
+    sparkload::Error::config(format!("{place} means a server and names none: {missing} is not set"))
+        .with_help(
+            "set it, make a cluster with `sparkload cluster create`, or name a target: --target ./sparkload.db is the \
+             embedded PostgreSQL",
+        )
 }
 
 /// The settings file that is named.
@@ -136,6 +166,19 @@ impl Layers {
                 self.0.insert(name.to_owned(), (vec![value.clone()], Origin::Variable(variable)));
             }
         }
+    }
+
+    /// Whether the command has a target, and nothing before the file names it.
+    fn needs_target(&self, typed: &ArgMatches, environment: &Environment) -> bool {
+        let innermost = innermost(typed);
+        let has_one = innermost.try_contains_id("target").is_ok();
+        let lists = innermost.try_get_one("list").ok().flatten() == Some(&true);
+        let foreign = FOREIGN.iter().filter(|(name, _)| *name == "target").flat_map(|(_, it)| *it);
+        has_one
+            && !lists
+            && !is_typed(typed, "target")
+            && !self.0.contains_key("target")
+            && !foreign.into_iter().any(|variable| set(environment, variable).is_some())
     }
 
     /// Adds what the file at `path` sets and the environment doesn't.

@@ -27,6 +27,7 @@ mod query;
 mod settings;
 mod signals;
 mod size;
+mod stopping;
 mod summary;
 mod sweep;
 mod target;
@@ -46,29 +47,36 @@ use self::settings::{Job, Settings};
 use self::signals::Signals;
 
 /// How long an interrupted job may take to let go of what it holds (a load takes 1.2 seconds at most); the exit comes
-/// within two seconds.
+/// within two seconds. What asks servers has its own patience with them.
 const GOODBYE: Duration = Duration::from_millis(1700);
 
 /// Does what the command line says.
 pub fn run() -> Result<ExitCode, Failure> {
     let line: Vec<_> = std::env::args_os().collect();
     let environment = layers::environment();
-    let Settings { job, front } =
+    let Settings { job, front, by_environment, unread } =
         Settings::new(layers::arguments(&line, &environment)?, &environment)?;
     let bars = logging::start(front);
+    if let Some(said) = by_environment {
+        tracing::info!("{said}");
+    }
+    if let Some(said) = unread {
+        tracing::warn!("{said}");
+    }
 
     let runtime = Runtime::new().map_err(Failure::Start)?;
     let outcome = runtime.block_on(async {
         let if_interrupted = job.if_interrupted();
+        let goodbye = if job.asks_servers() { 2 * stopping::PATIENCE } else { GOODBYE };
         let mut signals = Signals::listen().map_err(Failure::Start)?;
         let (stop, stopped) = oneshot::channel();
         let mut task = tokio::spawn(async move {
             match job {
                 Job::Load(job) => load::run(job, front, bars, stopped).await,
-                Job::Create(job) => or_stop(create::run(job), stopped).await,
-                Job::Query(job) => or_stop(query::run(job), stopped).await,
-                Job::Check(job) => or_stop(check::run(job), stopped).await,
-                Job::History(job) => or_stop(history::run(job), stopped).await,
+                Job::Create(job) => create::run(job, stopped).await,
+                Job::Query(job) => query::run(job, stopped).await,
+                Job::Check(job) => check::run(job, stopped).await,
+                Job::History(job) => history::run(job, stopped).await,
                 Job::Generate(job) => or_stop(generate::run(job, front, bars), stopped).await,
                 #[cfg(feature = "cluster")]
                 Job::Cluster(job) => or_stop(Box::pin(cluster::run(job)), stopped).await,
@@ -82,7 +90,7 @@ pub fn run() -> Result<ExitCode, Failure> {
         let said = if_interrupted();
         let _ = stop.send(());
         select! {
-            done = timeout(GOODBYE, &mut task) => match done.map(finished) {
+            done = timeout(goodbye, &mut task) => match done.map(finished) {
                 Ok(Err(Failure::Stopped)) | Err(_) => Err(Failure::Interrupted(said)),
                 Ok(outcome) => outcome,
             },

@@ -362,6 +362,10 @@ pub struct Front {
     /// The settings file [default: ./sparkload.toml or ./dwh.cfg, if one is there]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// What to say of a settings file that is not understood as a whole
+    #[arg(skip)]
+    pub unread: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use sparkload::bench::Subject;
 use sparkload::{
-    Compression, Config, CopyAccess, Encryption, Error, Existing, Format, Location, Matching,
-    Phase, Result, Retry, S3Credentials, S3Options, S3Stage, Source,
+    Access, Compression, Config, CopyAccess, Encryption, Error, Existing, Format, Location,
+    Matching, Phase, Result, Retry, S3Credentials, S3Options, S3Stage, Source,
 };
 
 use super::args::{self, Arguments, Command, Output, RowsOutput};
@@ -20,6 +20,10 @@ use super::target::{self, Target};
 pub struct Settings {
     pub job: Job,
     pub front: Front,
+    /// The server that only the environment names, where the job changes its tables.
+    pub by_environment: Option<String>,
+    /// What to say of a settings file that is not understood as a whole.
+    pub unread: Option<String>,
 }
 
 /// What is to be done.
@@ -52,7 +56,17 @@ pub struct Create {
 
 pub enum Query {
     List(RowsOutput),
-    Run { target: Box<Target>, query: String, output: RowsOutput },
+    Run(Box<Ask>),
+}
+
+pub struct Ask {
+    pub target: Target,
+    /// Its name, or SQL.
+    pub query: String,
+    pub access: Access,
+    /// What the environment says of the session.
+    pub parameters: Vec<(String, String)>,
+    pub output: RowsOutput,
 }
 
 pub struct Check {
@@ -102,7 +116,18 @@ impl Settings {
     /// One of them makes no sense.
     pub fn new(arguments: Arguments, environment: &Environment) -> Result<Self> {
         let Arguments { command, front } = arguments;
-        let options::Front { quiet, verbose, log_format, config } = front;
+        let options::Front { quiet, verbose, log_format, config, unread } = front;
+        let target = match &command {
+            Command::Load(load) => Some(load.target.database.target.as_deref()),
+            Command::Create(create) => Some(create.target.database.target.as_deref()),
+            // Each of its measurements is a process.
+            Command::Bench(bench) if bench.measuring.only.is_none() => {
+                Some(bench.database.target.as_deref())
+            }
+            _ => None,
+        };
+        let by_environment =
+            target.and_then(|target| target::named_by_environment(target, environment));
         let front = Front { quiet, verbose, log_format: log_format.unwrap_or_default() };
         let job = match command {
             Command::Load(load) => Job::Load(Box::new(Load::new(*load, environment)?)),
@@ -112,14 +137,17 @@ impl Settings {
                 let target = Target::new(target, environment)?;
                 Job::Create(Create { target, existing, output: output.unwrap_or_default() })
             }
-            Command::Query(args::Query { query, list: _, target, output }) => {
+            Command::Query(args::Query { query, list: _, write, target, output }) => {
                 let output = output.unwrap_or_default();
                 Job::Query(match query {
                     None => Query::List(output),
-                    Some(query) => {
-                        let target = Box::new(Target::new(target, environment)?);
-                        Query::Run { target, query, output }
-                    }
+                    Some(query) => Query::Run(Box::new(Ask {
+                        target: Target::new(target, environment)?,
+                        query,
+                        access: if write { Access::ReadWrite } else { Access::ReadOnly },
+                        parameters: target::session_parameters(environment),
+                        output,
+                    })),
                 })
             }
             Command::Check(args::Check { target, output }) => {
@@ -143,11 +171,32 @@ impl Settings {
                     .with_help("build it with: cargo install --path . --features cluster"));
             }
         };
-        Ok(Self { job, front })
+        let by_environment = by_environment.zip(job.target()).and_then(|(variable, target)| {
+            let is_server = matches!(target, sparkload::Target::Postgres(_));
+            is_server.then(|| {
+                format!("the target {target} is named by {variable} alone; --target names another")
+            })
+        });
+        Ok(Self { job, front, by_environment, unread })
     }
 }
 
 impl Job {
+    /// Whose tables it makes or fills.
+    fn target(&self) -> Option<&sparkload::Target> {
+        match self {
+            Self::Load(load) => Some(&load.config.target),
+            Self::Create(create) => Some(&create.target.database),
+            Self::Bench(bench) => Some(&bench.config.target),
+            _ => None,
+        }
+    }
+
+    /// Whether it is nothing but questions to servers, which it has cancelled when it is stopped.
+    pub fn asks_servers(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Query(_) | Self::Check(_) | Self::History(_))
+    }
+
     /// What an interruption means for the tables, by how far the job is.
     pub fn if_interrupted(&self) -> impl FnOnce() -> &'static str + use<> {
         let (idle, progress) = match self {
@@ -157,6 +206,9 @@ impl Job {
                 (said, Some(Arc::clone(&load.config.progress)))
             }
             Self::Create(_) => ("the tables were made all together or not at all", None),
+            Self::Query(Query::Run(ask)) if ask.access == Access::ReadWrite => {
+                ("the server has not said what was done: look before you run it again", None)
+            }
             Self::Query(_) | Self::Check(_) | Self::History(_) => ("there are no results", None),
             #[cfg(feature = "cluster")]
             Self::Cluster(job) => (job.if_interrupted(), None),
@@ -551,7 +603,7 @@ mod tests {
             target = "postgres://u:s3cret@h/d"
             schema = "sparkify"
         "#;
-        let Ok(Settings { job: Job::Load(load), front }) = settings("load", &[], file) else {
+        let Ok(Settings { job: Job::Load(load), front, .. }) = settings("load", &[], file) else {
             panic!("the file is good")
         };
         let Load { config, jsonpaths, output, usual_target } = *load;

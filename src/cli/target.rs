@@ -7,6 +7,9 @@ use sparkload::{Defaults, Dialect, Error, Result, Server};
 use super::layers::Environment;
 use super::options;
 
+/// libpq's variables that name a server by themselves.
+const NAMING: [&str; 4] = ["PGHOST", "PGHOSTADDR", "PGSERVICE", "PGDATABASE"];
+
 /// The embedded database that is used when nothing names a target.
 const DEFAULT_TARGET: &str = "./sparkload.db";
 
@@ -37,6 +40,21 @@ impl Target {
     }
 }
 
+/// The server that only the environment names, and what of it does.
+pub fn named_by_environment(target: Option<&str>, environment: &Environment) -> Option<String> {
+    let is_set = |name: &&str| environment.get(*name).is_some_and(|value| !value.is_empty());
+    match target {
+        Some(target) => {
+            const OURS: &str = "SPARKLOAD_TARGET";
+            (environment.get(OURS).map(String::as_str) == Some(target)).then(|| OURS.to_owned())
+        }
+        None => {
+            let names: Vec<_> = NAMING.into_iter().filter(is_set).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        }
+    }
+}
+
 /// The embedded database that is meant where nothing names a target.
 pub fn usual() -> sparkload::Target {
     sparkload::Target::Embedded(DEFAULT_TARGET.into())
@@ -63,7 +81,7 @@ pub fn named(
     };
     let embedded = |path: &str| Ok(Some(sparkload::Target::Embedded(PathBuf::from(path))));
     let Some(target) = target else {
-        let named = ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"].into_iter().any(is_set);
+        let named = NAMING.into_iter().any(is_set);
         return if named { server("") } else { Ok(None) };
     };
     if let Some(path) = target.strip_prefix("embedded:").filter(|path| !path.is_empty()) {
@@ -110,6 +128,18 @@ pub fn in_account(
     _: &sparkload::S3Options,
 ) -> sparkload::Target {
     database
+}
+
+/// libpq's variables for a session's parameters, and what the server calls these.
+const PARAMETERS: [(&str, &str); 2] = [("PGTZ", "TimeZone"), ("PGDATESTYLE", "DateStyle")];
+
+/// What the environment says of a session in which somebody reads values; a load's are the same for everybody.
+pub fn session_parameters(environment: &Environment) -> Vec<(String, String)> {
+    let set = |&(variable, name): &(&str, &str)| {
+        let value = environment.get(variable).filter(|value| !value.is_empty())?;
+        Some((name.to_owned(), value.clone()))
+    };
+    PARAMETERS.iter().filter_map(set).collect()
 }
 
 #[cfg(feature = "cluster")]

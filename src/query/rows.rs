@@ -1,11 +1,10 @@
-//! The result of a query: columns and rows of text, as JSON or CSV.
+//! The result of a query that was collected: columns and rows of text.
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
-use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
+
+use super::formats::{CsvWriter, JsonWriter};
 
 /// What a query gave: its last result set, as text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,27 +57,18 @@ impl Kind {
     }
 }
 
-impl Column {
-    pub(super) fn text(name: &str) -> Self {
-        Self { name: name.to_owned(), kind: Kind::Text }
-    }
-}
-
 impl Rows {
-    /// Writes an array of objects, one a line, with the columns' names as keys in their order.
-    ///
-    /// Numbers keep the digits the server gave; `NaN` and infinities, which JSON lacks, become strings.
+    /// Writes what [`JsonWriter`] does.
     ///
     /// # Errors
     ///
     /// Those of `out`.
     pub fn write_json(&self, mut out: impl Write) -> io::Result<()> {
-        let Self { columns, rows, affected: _ } = self;
-        for (number, values) in rows.iter().enumerate() {
-            out.write_all(if number == 0 { b"[\n  " } else { b",\n  " })?;
-            serde_json::to_writer(&mut out, &Object { columns, values })?;
+        let mut json = JsonWriter::new(&self.columns);
+        for row in &self.rows {
+            json.row(&mut out, row.iter().map(Option::as_deref))?;
         }
-        out.write_all(if rows.is_empty() { b"[]\n" } else { b"\n]\n" })
+        json.end(&mut out)
     }
 
     /// Gives what [`Rows::write_json`] writes.
@@ -86,9 +76,7 @@ impl Rows {
         text(|out| self.write_json(out))
     }
 
-    /// Writes a header and the rows as RFC 4180 quotes them, each line ended by `\n` as in `psql --csv`.
-    ///
-    /// NULL is an empty field, an empty text is `""`, so that PostgreSQL's CSV COPY reads both back.
+    /// Writes what [`CsvWriter`] does; nothing where there are no columns.
     ///
     /// # Errors
     ///
@@ -97,10 +85,9 @@ impl Rows {
         if self.columns.is_empty() {
             return Ok(());
         }
-        let header = self.columns.iter().map(|column| Some(column.name.as_str()));
-        write_csv_line(&mut out, header)?;
+        CsvWriter.header(&mut out, &self.columns)?;
         for row in &self.rows {
-            write_csv_line(&mut out, row.iter().map(Option::as_deref))?;
+            CsvWriter.row(&mut out, row.iter().map(Option::as_deref))?;
         }
         Ok(())
     }
@@ -116,117 +103,4 @@ fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
     // Memory doesn't fail, and all that is written is text.
     let _ = write(&mut bytes);
     String::from_utf8(bytes).unwrap_or_default()
-}
-
-fn write_csv_line<'a>(
-    out: &mut impl Write,
-    fields: impl Iterator<Item = Option<&'a str>>,
-) -> io::Result<()> {
-    for (index, field) in fields.enumerate() {
-        if index > 0 {
-            out.write_all(b",")?;
-        }
-        match field {
-            None => {}
-            Some(field) if field.is_empty() || field.contains(['"', ',', '\n', '\r']) => {
-                write!(out, "\"{}\"", field.replace('"', "\"\""))?;
-            }
-            Some(field) => out.write_all(field.as_bytes())?,
-        }
-    }
-    out.write_all(b"\n")
-}
-
-struct Object<'a> {
-    columns: &'a [Column],
-    values: &'a [Option<String>],
-}
-
-impl Serialize for Object<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_map(Some(self.columns.len()))?;
-        for (column, value) in self.columns.iter().zip(self.values) {
-            match (column.kind, value.as_deref()) {
-                (Kind::Boolean, Some("t")) => object.serialize_entry(&column.name, &true)?,
-                (Kind::Boolean, Some("f")) => object.serialize_entry(&column.name, &false)?,
-                // What is not JSON after all goes out as text.
-                (Kind::Number | Kind::Json, Some(text)) => {
-                    match serde_json::from_str::<&RawValue>(text) {
-                        Ok(raw) => object.serialize_entry(&column.name, raw)?,
-                        Err(_) => object.serialize_entry(&column.name, text)?,
-                    }
-                }
-                (_, value) => object.serialize_entry(&column.name, &value)?,
-            }
-        }
-        object.end()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(columns: &[(&str, Kind)], rows: &[&[Option<&str>]]) -> Rows {
-        let column = |&(name, kind): &(&str, Kind)| Column { name: name.to_owned(), kind };
-        let row = |row: &&[Option<&str>]| row.iter().map(|it| it.map(str::to_owned)).collect();
-        Rows {
-            columns: columns.iter().map(column).collect(),
-            rows: rows.iter().map(row).collect(),
-            affected: rows.len() as u64,
-        }
-    }
-
-    #[test]
-    fn json_keeps_types_digits_and_order() {
-        let rows = rows(
-            &[
-                ("n", Kind::Number),
-                ("t", Kind::Text),
-                ("b", Kind::Boolean),
-                ("j", Kind::Json),
-                ("a \"q\"", Kind::Text),
-            ],
-            &[
-                &[
-                    Some("12345678901234567890.10"),
-                    Some("7"),
-                    Some("t"),
-                    Some("{\"x\": [1]}"),
-                    None,
-                ],
-                &[Some("NaN"), Some("é\n"), Some("f"), Some("null"), Some("")],
-                &[Some("-1e+20"), None, None, None, Some("\\")],
-            ],
-        );
-        insta::assert_snapshot!(rows.to_json(), @r#"
-        [
-          {"n":12345678901234567890.10,"t":"7","b":true,"j":{"x": [1]},"a \"q\"":null},
-          {"n":"NaN","t":"é\n","b":false,"j":null,"a \"q\"":""},
-          {"n":-1e+20,"t":null,"b":null,"j":null,"a \"q\"":"\\"}
-        ]
-        "#);
-        assert_eq!(Rows::default().to_json(), "[]\n");
-    }
-
-    #[test]
-    fn csv_tells_null_from_empty() {
-        let rows = rows(
-            &[("a", Kind::Text), ("b,c", Kind::Text)],
-            &[
-                &[Some("plain"), Some("with, comma")],
-                &[None, Some("")],
-                &[Some("say \"hi\""), Some("two\nlines")],
-                &[Some(" blank "), Some("naïve")],
-            ],
-        );
-        insta::assert_snapshot!(rows.to_csv(), @r#"
-        a,"b,c"
-        plain,"with, comma"
-        ,""
-        "say ""hi""","two
-        lines"
-         blank ,naïve
-        "#);
-    }
 }

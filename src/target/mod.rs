@@ -5,6 +5,7 @@ mod create;
 mod database;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod interrupt;
 mod ledger;
 mod leftover;
 mod load;
@@ -38,6 +39,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 pub use create::{Existing, create};
 pub(crate) use database::Database;
+pub use interrupt::Interrupt;
 pub(crate) use load::{Discarded, Load, Part};
 pub use server::{Defaults, Server};
 pub use silence::Silence;
@@ -63,6 +65,16 @@ impl Target {
         match self {
             Self::Postgres(_) => wanted.unwrap_or(CONNECTIONS).max(1),
             Self::Embedded(_) => 1,
+        }
+    }
+
+    /// Lets `interrupt` stop what is done over connections to it. The embedded PostgreSQL can't be stopped: it ends with
+    /// the program, and what it has not committed by then is undone.
+    #[must_use]
+    pub fn interruptible(self, interrupt: &Interrupt) -> Self {
+        match self {
+            Self::Postgres(server) => Self::Postgres(server.interruptible(interrupt)),
+            Self::Embedded(_) => self,
         }
     }
 }

@@ -32,6 +32,7 @@ use self::peer::Peer;
 use self::session_attrs::SessionAttrs;
 use self::wire::Methods;
 pub(in crate::target) use self::wire::Refusal;
+use super::Interrupt;
 use super::tls::{SslMode, Tls};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
@@ -87,6 +88,7 @@ pub struct Server {
     /// What is told of this server and left aside.
     notes: Box<[String]>,
     dialect: Option<Dialect>,
+    interrupt: Option<Interrupt>,
     /// How to reach the AWS that gives a password for each connection.
     #[cfg(feature = "cluster")]
     iam: Option<Box<S3Options>>,
@@ -154,6 +156,7 @@ impl Server {
             timeout: timeout.unwrap_or(Some(CONNECT_TIMEOUT)),
             notes: given.notes.into(),
             dialect: None,
+            interrupt: None,
             #[cfg(feature = "cluster")]
             iam: None,
         })
@@ -167,6 +170,11 @@ impl Server {
     /// What its connection string and the variables say and is left aside, with the reasons.
     pub(crate) fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Lets `interrupt` stop what its connections do.
+    pub(super) fn interruptible(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: Some(interrupt.clone()), ..self }
     }
 
     pub(crate) fn dialect(&self) -> Option<Dialect> {

@@ -4,7 +4,7 @@
 #![cfg(all(feature = "cli", feature = "embedded", feature = "s3"))]
 
 #[path = "../../examples/demo.rs"]
-#[allow(dead_code, reason = "an example has a main")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "an example is a program of its own")]
 mod demo;
 #[path = "../support/mod.rs"]
 mod support;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use futures::FutureExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use sparkload::bench::{self, Measured, Subject, Summary};
-use sparkload::{Error, Target, read_jsonpaths};
+use sparkload::{Error, Interrupt, Target, read_jsonpaths};
 use tokio::select;
 use tokio::sync::oneshot;
 
@@ -99,7 +99,14 @@ async fn once(
             _ = &mut stop => return Err(Failure::Stopped),
         });
     }
-    let measured = bench::measure(&config, subject, stop.map(drop)).await?;
+    let interrupt = Interrupt::default();
+    config.target = config.target.interruptible(&interrupt);
+    let measured = bench::measure(&config, subject, stop.map(drop)).await;
+    if measured.is_err() {
+        // A statement that nobody waits for any more would hold up whoever clears away what is left.
+        interrupt.cancel().await;
+    }
+    let measured = measured?;
     match output {
         Output::Json => output::json(&measured)?,
         Output::Table => table::write_stages(&Summary::all(vec![measured]))?,

@@ -7,6 +7,8 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 use toml_edit::{DocumentMut, Item, Value};
 
+use crate::cli::file::decoded;
+
 /// What is taken down of a cluster.
 pub struct Place<'a> {
     /// The host that it is reached at.
@@ -32,8 +34,9 @@ impl Place<'_> {
                 "the cluster is there, but {path} can't name it: {error}; mend that and run it again"
             ))
         };
-        let before = match fs::read_to_string(path) {
-            Ok(text) => text,
+        let before = match fs::read(path) {
+            Ok(bytes) => decoded(bytes)
+                .ok_or_else(|| can_not(io::Error::other("it is neither UTF-8 nor UTF-16")))?,
             Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
             Err(error) => return Err(can_not(error)),
         };

@@ -13,7 +13,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_postgres::config::{SslMode as Wanted, SslNegotiation};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
 
 use super::Server;
 use super::address::{Address, SOCKET_DIRECTORIES};
@@ -207,21 +207,52 @@ impl Server {
                 let (client, connection) =
                     config.ssl_mode(Wanted::Disable).connect_raw(wire, NoTls).await?;
                 serve(connection);
+                let path = socket_path(directory, *port);
+                self.let_interrupt(&client, move |token| {
+                    let path = path.clone();
+                    async move {
+                        let stream = tokio::net::UnixStream::connect(path).await?;
+                        Ok(token.cancel_query_raw(stream, NoTls).await?)
+                    }
+                });
                 Ok(client)
             }
             Address::Socket(..) => {
                 let (client, connection) = config.ssl_mode(Wanted::Disable).connect(NoTls).await?;
                 serve(connection);
+                self.let_interrupt(
+                    &client,
+                    |token| async move { Ok(token.cancel_query(NoTls).await?) },
+                );
                 Ok(client)
             }
             Address::Tcp(..) => {
                 let Self { tls, direct, .. } = self;
                 let connector = Connector { step, tls: tls.clone(), direct: *direct, attempt };
                 config.ssl_mode(Wanted::Require).ssl_negotiation(SslNegotiation::Direct);
-                let (client, connection) = config.connect(connector).await?;
+                let (client, connection) = config.connect(connector.clone()).await?;
                 serve(connection);
+                // As encrypted as the connection is.
+                self.let_interrupt(&client, move |token| {
+                    let connector = connector.clone();
+                    async move { Ok(token.cancel_query(connector).await?) }
+                });
                 Ok(client)
             }
+        }
+    }
+
+    /// Lets an interrupt stop what `client` does, by the same way that it has come.
+    fn let_interrupt<F>(
+        &self,
+        client: &Client,
+        cancel: impl Fn(CancelToken) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<(), Box<dyn StdError + Send + Sync>>> + Send + 'static,
+    {
+        if let Some(interrupt) = &self.interrupt {
+            let token = client.cancel_token();
+            interrupt.add(move || cancel(token.clone()));
         }
     }
 
@@ -232,7 +263,7 @@ impl Server {
         directory: &Path,
         port: u16,
     ) -> Result<tokio::net::UnixStream, Failure> {
-        let path = directory.join(format!(".s.PGSQL.{port}"));
+        let path = socket_path(directory, port);
         let stream = tokio::net::UnixStream::connect(path).await.map_err(Failure::Unreachable)?;
         let Some(peer) = &self.peer else { return Ok(stream) };
         let is = stream.peer_cred().map_err(Failure::Unreachable)?.uid();
@@ -282,6 +313,11 @@ fn may_be_about_tls(failure: &Failure, step: Step, attempt: &Attempt) -> bool {
 
 async fn objection(wanted: SessionAttrs, client: &Client) -> Result<Option<&'static str>, Failure> {
     Ok(wanted.objection(client).await?)
+}
+
+#[cfg(unix)]
+fn socket_path(directory: &Path, port: u16) -> std::path::PathBuf {
+    directory.join(format!(".s.PGSQL.{port}"))
 }
 
 async fn lookup(host: &str, port: u16) -> Result<Vec<IpAddr>, Failure> {
