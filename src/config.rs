@@ -41,7 +41,7 @@ pub struct Config {
     pub rejects: Option<PathBuf>,
     /// Reads and checks everything but writes nothing to the target.
     pub dry_run: bool,
-    /// How long to wait for another load of the same schema to end; `None` fails at once.
+    /// How long to wait for another load of the same schema to end; `None` fails within three seconds.
     pub wait: Option<Duration>,
     /// When to give up on what fails for now.
     pub retry: Retry,

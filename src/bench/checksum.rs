@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Measured;
 use crate::error::{Error, Result};
 use crate::query::query;
-use crate::target::Target;
+use crate::target::{Target, in_schema};
 
 /// What a table of the star holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,8 @@ pub struct TableSum {
 
 /// The sums of the tables of the star in `schema`, and of all of them together.
 pub(super) async fn of_star(target: &Target, schema: &str) -> Result<Vec<TableSum>> {
-    let found = query(target, schema, include_str!("../sql/checksum.sql")).await?;
+    let sums = in_schema(schema, include_str!("../sql/checksum.sql"));
+    let found = query(target, schema, &format!("SET search_path = pg_catalog;\n{sums}")).await?;
     let sums = found.rows.into_iter().map(|row| match <[_; 3]>::try_from(row) {
         Ok([Some(table), Some(rows), Some(checksum)]) => {
             Some(TableSum { table, rows: rows.parse().ok()?, checksum })

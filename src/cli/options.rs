@@ -218,7 +218,7 @@ pub struct How {
     #[arg(long, value_parser = BoolishValueParser::new())]
     pub dry_run: bool,
 
-    /// Wait until another load of the schema is done, at most so long, instead of failing at once
+    /// Wait until another load of the schema is done, at most so long, instead of failing
     #[arg(long, value_name = "TIME", num_args = 0..=1, value_parser = humantime::parse_duration)]
     pub wait: Option<Option<Duration>>,
 }

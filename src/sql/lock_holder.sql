@@ -1,10 +1,17 @@
 -- Who holds the lock $1 ('sparkload' or 'sparkload loading') of the schema $2.
-SELECT format('%s, process %s%s%s%s',
+SELECT format('%s, process %s%s%s%s%s',
               coalesce(nullif(activity.application_name, ''), 'a client'),
               activity.pid,
               ', logged in as ' || activity.usename,
               ' from ' || host(activity.client_addr),
-              ' since ' || date_trunc('second', activity.backend_start))
+              ' since ' || date_trunc('second', activity.backend_start),
+              -- Everyone who may connect may lock.
+              CASE WHEN EXISTS (
+                       SELECT FROM pg_namespace
+                       WHERE nspname = $2 AND NOT has_schema_privilege(activity.usesysid, oid, 'USAGE')
+                   )
+                   THEN '; it may not use the schema and so is no load: end it by pg_terminate_backend(' || activity.pid || ')'
+              END)
 FROM pg_locks AS lock
 JOIN pg_stat_activity AS activity USING (pid)
 WHERE lock.locktype = 'advisory'

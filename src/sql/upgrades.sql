@@ -1,7 +1,7 @@
 -- What brings tables of earlier versions up to date, in place and without the source. Each paragraph stands under the
 -- differences that it ends, in the words of the error that names them, and is run where all of these are found.
 --
--- The live schema is the first in search_path; a table that it lacked has been made there.
+-- Tables stand without a schema, and get that of the live ones before this is run; a table that was missing has been made there.
 -- Views, grants and foreign keys are to stay: a column is added, renamed or widened, never dropped.
 
 -- load_errors lacks object_id bigint NOT NULL

@@ -4,6 +4,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::lock::{self, Patience};
 use super::missing::{build_missing_indexes, make_missing};
+use super::names::{self, OWN};
 use super::postgres::check_schema_name;
 use super::publish::{begin, qualified};
 use super::replication::{self, Replication};
@@ -52,23 +53,23 @@ async fn make(
     existing: Existing,
 ) -> Result<Vec<Table>> {
     let between = pooler::look(database, &client).await?;
+    names::find_own(&client).await?;
     place::require_writable(&client, database, schema).await?;
     let make = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     client.batch_execute(&make).await.map_err(what)?;
     let beside = leftover::name(schema);
-    lock::take(&client, schema, &beside, &mut Patience::new(None)).await?;
+    lock::take(&client, schema, &beside, &mut Patience::with_loads(None)).await?;
 
     let what = |cause| failed(format!("can't create the tables in the schema {schema}"), cause);
-    let transaction = begin(&mut client, schema).await.map_err(what)?;
+    let transaction = begin(&mut client).await.map_err(what)?;
     match existing {
         Existing::Drop => drop_tables(&transaction, schema).await?,
         Existing::Keep => {}
     }
     // Made beside the tables that are there, to compare them with.
     leftover::make(&transaction, schema, &beside, None, Replication::Off).await?;
-    let back = format!("SET LOCAL search_path = {}", quoted(schema));
-    transaction.batch_execute(&back).await.map_err(what)?;
+    transaction.batch_execute(OWN).await.map_err(what)?;
     let made = make_missing(&transaction, schema).await?;
     upgrade::run(&transaction, schema, &beside).await?;
     build_missing_indexes(&transaction, schema).await?;

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::embedded::Engine;
 use super::server::{Server, Tried, process};
 use super::silence::{self, Connected, Silence};
-use super::{Target, failed, quoted};
+use super::{Target, failed, in_schema};
 use crate::dialect::Dialect;
 use crate::error::{Error, Remedy, Result};
 use crate::retry::Retry;
@@ -98,8 +98,8 @@ impl Database {
         }
     }
 
-    /// Asks by a text that is one message, in which names are those of `schema` and then of `public`, over a connection of
-    /// its own; says so if the answer is long in coming.
+    /// Asks by a text of the program's own that is a single statement about the tables of `schema`, in which nothing else is
+    /// found but what is the server's own. It has a connection to itself; says so if the answer is long in coming.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Database {
     ) -> Result<Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>> {
         let Connected { client, pulse } = self.connect_with_pulse().await?;
         // Nothing of it is left in the session, which may be a pooler's.
-        let sql = format!("SET LOCAL search_path TO {}, public;\n{sql}", quoted(schema));
+        let sql = format!("SET LOCAL search_path TO pg_catalog;\n{}", in_schema(schema, sql));
         let process = process(&client).await;
         Ok(silence::listening(self, pulse, process, client.simple_query(&sql)).await)
     }

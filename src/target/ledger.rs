@@ -5,14 +5,14 @@ use std::time::SystemTime;
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
 use super::publish::qualified;
-use super::{failed, present, quoted};
+use super::{failed, in_schema, present, quoted};
 use crate::error::Result;
 use crate::ledger::{Amounts, COUNTED, Ledger, Run, Version};
 use crate::report::{RowCounts, TableRows};
 use crate::source::Kind;
 use crate::table::Table;
 
-/// Reads the ledger of `schema`, which is the first one in the search path.
+/// Reads the ledger of `schema`.
 pub(super) async fn read(client: &Client, schema: &str) -> Result<Ledger> {
     let what = |cause| failed(format!("can't read the ledger of the schema {schema}"), cause);
     let mut ledger = Ledger { next_run: 1, next_object: 1, ..Ledger::default() };
@@ -26,15 +26,17 @@ pub(super) async fn read(client: &Client, schema: &str) -> Result<Ledger> {
         ),
     ] {
         if present.iter().any(|name| name == table.name()) {
-            *next = client.query_one(last, &[]).await.map_err(what)?.get(0);
+            *next = client.query_one(&in_schema(schema, last), &[]).await.map_err(what)?.get(0);
         }
     }
     // Where a table is missing the others tell half of the story.
     if present.len() == Table::ALL.len() {
         let settings = "SELECT settings FROM load_runs ORDER BY run DESC LIMIT 1";
-        let settings = client.query_opt(settings, &[]).await.map_err(what)?;
+        let settings = in_schema(schema, settings);
+        let settings = client.query_opt(&settings, &[]).await.map_err(what)?;
         ledger.settings = settings.map(|row| row.get(0));
-        let loaded = client.query(include_str!("../sql/ledger.sql"), &[]).await.map_err(what)?;
+        let loaded = in_schema(schema, include_str!("../sql/ledger.sql"));
+        let loaded = client.query(&loaded, &[]).await.map_err(what)?;
         ledger.loaded = loaded.iter().filter_map(version).collect();
     }
     Ok(ledger)
@@ -71,11 +73,12 @@ pub(super) async fn has(client: &impl GenericClient, schema: &str, run: &Run) ->
 }
 
 /// The rows that the tables hold by the books of the last run.
-pub(super) async fn rows_before(transaction: &Transaction<'_>) -> Result<RowCounts> {
+pub(super) async fn rows_before(transaction: &Transaction<'_>, schema: &str) -> Result<RowCounts> {
     let what = |cause| failed("can't read load_runs", cause);
     let query = format!(
-        "SELECT {} FROM load_runs ORDER BY run DESC LIMIT 1",
-        COUNTED.map(|table| quoted(table.name())).join(", ")
+        "SELECT {} FROM {} ORDER BY run DESC LIMIT 1",
+        COUNTED.map(|table| quoted(table.name())).join(", "),
+        qualified(schema, Table::LoadRuns)
     );
     let mut counts = RowCounts::default();
     if let Some(row) = transaction.query_opt(&query, &[]).await.map_err(what)? {
@@ -87,9 +90,14 @@ pub(super) async fn rows_before(transaction: &Transaction<'_>) -> Result<RowCoun
 }
 
 /// What became of the records of `run`, by the books of its objects.
-pub(super) async fn amounts(transaction: &Transaction<'_>, run: &Run) -> Result<Amounts> {
+pub(super) async fn amounts(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    run: &Run,
+) -> Result<Amounts> {
     let what = |cause| failed("can't add up the records in load_objects", cause);
-    let row = transaction.query_one(include_str!("../sql/amounts.sql"), &[&run.number]).await;
+    let amounts = in_schema(schema, include_str!("../sql/amounts.sql"));
+    let row = transaction.query_one(&amounts, &[&run.number]).await;
     Ok(amounts_from(&row.map_err(what)?, 0))
 }
 
@@ -108,6 +116,7 @@ fn amounts_from(row: &Row, first: usize) -> Amounts {
 /// Enters `run`, after which the tables hold `tables`.
 pub(super) async fn enter(
     transaction: &Transaction<'_>,
+    schema: &str,
     run: &Run,
     amounts: Amounts,
     tables: &[TableRows],
@@ -123,5 +132,6 @@ pub(super) async fn enter(
         values.push(count);
     }
     values.push(&unknown);
-    transaction.execute(include_str!("../sql/run.sql"), &values).await.map_err(what).map(drop)
+    let enter = in_schema(schema, include_str!("../sql/run.sql"));
+    transaction.execute(&enter, &values).await.map_err(what).map(drop)
 }

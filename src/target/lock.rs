@@ -15,6 +15,10 @@ use crate::error::{Error, Result};
 /// and vacuum up, for as long.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long a lock that another load holds is waited for in any case. That load may have been killed: a server that is at work
+/// for it looks for its client every second ([`session`](super::session) has it do so), if it can.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// How long a load that has lost its lock tries to get it back: another one that looks in lets go in milliseconds.
 const RETAKE: Duration = Duration::from_secs(2);
 
@@ -40,6 +44,11 @@ impl Patience {
         // Longer than a clock can count is for ever.
         let until = |wait| Instant::now().checked_add(wait).unwrap_or_else(far_away);
         Self { until: wait.map(until), told: false }
+    }
+
+    /// At most `wait` from now on, if that is given, for other loads into the same schema.
+    pub fn with_loads(wait: Option<Duration>) -> Self {
+        Self { told: wait.is_none(), ..Self::new(Some(wait.unwrap_or(GRACE))) }
     }
 
     /// As long as a load that has lost its lock tries to get it back.

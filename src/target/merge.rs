@@ -6,7 +6,7 @@
 
 use tokio_postgres::GenericClient;
 
-use super::{failed, quoted};
+use super::{failed, in_schema, quoted};
 use crate::error::Result;
 use crate::star::Matching;
 use crate::table::Table;
@@ -38,11 +38,16 @@ const FRESH: [(Table, &str); 5] = [
     (Table::Time, include_str!("../sql/merge/time.sql")),
 ];
 
-/// Takes note of what the records in `loading` touch.
-pub(super) async fn begin(client: &impl GenericClient, loading: &str, rules: Rules) -> Result<()> {
+/// Takes note of what the records in `loading` touch in `schema`.
+pub(super) async fn begin(
+    client: &impl GenericClient,
+    schema: &str,
+    loading: &str,
+    rules: Rules,
+) -> Result<()> {
     let what = |cause| failed("can't find out what the load changes", cause);
     client.batch_execute(&delta(loading, rules)).await.map_err(what)?;
-    client.batch_execute(TOUCHED).await.map_err(what)
+    client.batch_execute(&in_schema(schema, TOUCHED)).await.map_err(what)
 }
 
 /// The statements that give names to what a load brings.
@@ -67,20 +72,21 @@ fn delta(loading: &str, rules: Rules) -> String {
     prepare
 }
 
-/// Computes the new versions of what is touched.
-pub(super) async fn compute(client: &impl GenericClient) -> Result<()> {
+/// Computes the new versions of what is touched in `schema`.
+pub(super) async fn compute(client: &impl GenericClient, schema: &str) -> Result<()> {
     for (table, statements) in FRESH {
         let what = |cause| failed(format!("can't compute {table}"), cause);
-        client.batch_execute(statements).await.map_err(what)?;
+        client.batch_execute(&in_schema(schema, statements)).await.map_err(what)?;
     }
     Ok(())
 }
 
-/// Brings the ledger up to date with plays that came or went with a song of another object.
-pub(super) async fn recount(client: &impl GenericClient, rules: Rules) -> Result<()> {
+/// Brings the ledger of `schema` up to date with plays that came or went with a song of another object.
+pub(super) async fn recount(client: &impl GenericClient, schema: &str, rules: Rules) -> Result<()> {
     if !rules.matched_only {
         return Ok(());
     }
     let what = |cause| failed("can't count the plays of each object", cause);
-    client.batch_execute(include_str!("../sql/merge/recount.sql")).await.map_err(what)
+    let recount = in_schema(schema, include_str!("../sql/merge/recount.sql"));
+    client.batch_execute(&recount).await.map_err(what)
 }

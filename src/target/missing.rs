@@ -3,7 +3,7 @@
 use tokio_postgres::Transaction;
 
 use super::publish::qualified;
-use super::{failed, failed_unless_owner, present, quoted};
+use super::{failed, failed_unless_owner, in_schema, present, quoted};
 use crate::error::Result;
 use crate::table::Table;
 
@@ -16,8 +16,7 @@ pub(super) const INDEXES: &str = include_str!("../sql/indexes.sql");
 /// What logical replication tells rows by, where that is no primary key.
 pub(super) const IDENTITIES: &str = include_str!("../sql/identities.sql");
 
-/// Makes the tables that are missing in `schema`, the first one in the search path, with all that belongs to them; returns
-/// these tables.
+/// Makes the tables that are missing in `schema`, with all that belongs to them; returns these tables.
 pub(super) async fn make_missing(
     transaction: &Transaction<'_>,
     schema: &str,
@@ -33,7 +32,7 @@ pub(super) async fn make_missing(
         [KEYS, INDEXES, IDENTITIES].into_iter().map(|script| about(script, *table))
     });
     let make: String = make.map(str::to_owned).chain(finish).collect();
-    transaction.batch_execute(&make).await.map_err(what)?;
+    transaction.batch_execute(&in_schema(schema, &make)).await.map_err(what)?;
     Ok(missing)
 }
 
@@ -66,7 +65,7 @@ pub(super) async fn build_missing_indexes(
     let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
     let present = present(transaction, schema, &names).await.map_err(what)?;
     for (_, statement) in named.iter().filter(|(name, _)| !present.iter().any(|it| it == name)) {
-        transaction.batch_execute(statement).await.map_err(what)?;
+        transaction.batch_execute(&in_schema(schema, statement)).await.map_err(what)?;
     }
     Ok(())
 }
@@ -93,7 +92,7 @@ pub(super) async fn move_missing(
             continue;
         }
         let new = qualified(loading, table);
-        let identity = about(IDENTITIES, table);
+        let identity = in_schema(schema, &about(IDENTITIES, table));
         let set_schema = format!("ALTER TABLE {new} SET SCHEMA {};\n{identity}", quoted(schema));
         transaction.batch_execute(&set_schema).await.map_err(what)?;
         tables.moved.push(table);

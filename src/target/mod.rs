@@ -12,6 +12,7 @@ mod load;
 mod lock;
 mod merge;
 mod missing;
+mod names;
 mod passfile;
 mod place;
 mod pooler;
@@ -41,6 +42,7 @@ pub use create::{Existing, create};
 pub(crate) use database::Database;
 pub use interrupt::Interrupt;
 pub(crate) use load::{Discarded, Load, Part};
+pub(crate) use names::in_schema;
 pub use server::{Defaults, Server};
 pub use silence::Silence;
 

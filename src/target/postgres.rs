@@ -14,7 +14,7 @@ use super::missing::{INDEXES, KEYS, is_about};
 use super::publish::{self, Publication};
 use super::replication::Replication;
 use super::session::{Link, Session, Work, end_processes};
-use super::{Database, copy, failed, ledger, lock, place, quoted, rebuild, upgrade};
+use super::{Database, copy, failed, ledger, lock, names, place, rebuild, upgrade};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};
 use crate::ledger::{Ledger, Plan, Published, Run, Settings, Way};
@@ -90,7 +90,7 @@ impl PostgresLoad {
     /// The target can't be reached, the schema is missing or holds other tables, another load holds it, or a right is
     /// missing.
     pub async fn begin(&mut self, wait: Option<Duration>) -> Result<()> {
-        let mut patience = lock::Patience::new(wait);
+        let mut patience = lock::Patience::with_loads(wait);
         let mut tries = self.control().tries().await;
         let Begun { ledger, taken_over, replication, steps } = loop {
             let begun = match tries.client().await {
@@ -124,9 +124,7 @@ impl PostgresLoad {
             leftover::make(client, schema, loading, settings, replication).await?;
         }
         upgrade::check(client, schema, loading).await?;
-        search(client, schema).await?;
         let mut ledger = ledger::read(client, schema).await?;
-        search(client, loading).await?;
         let taken_over = match taken_over {
             false => false,
             true => match ledger::read_finished(client, &mut ledger).await {
@@ -295,7 +293,7 @@ impl PostgresLoad {
     /// Asks the ledger over a connection of its own whether the load was published.
     async fn is_published_by_another_way(&self) -> bool {
         let Some(run) = self.publishing.get() else { return false };
-        match self.link.database.connect().await {
+        match names::connect(&self.link.database).await {
             Ok(client) => ledger::has(&client, &self.schema, run).await.unwrap_or(false),
             Err(_) => false,
         }
@@ -363,7 +361,7 @@ impl PostgresLoad {
         }
         let client = match control {
             Some(client) => client,
-            None => self.link.database.connect().await?,
+            None => names::connect(&self.link.database).await?,
         };
         end_processes(&client, &self.link.loading, &processes).await?;
         let discarded = self.clear_or_keep(&client, rest).await;
@@ -437,12 +435,6 @@ impl Steps {
         let row = client.query_one(query, &[]).await.map_err(what)?;
         Ok(Self { done: row.get(0), last: row.get(1) })
     }
-}
-
-/// Makes `schema` the only one in the search path.
-async fn search(client: &Client, schema: &str) -> Result<()> {
-    let what = |cause| failed("can't set the search path", cause);
-    client.batch_execute(&format!("SET search_path = {}", quoted(schema))).await.map_err(what)
 }
 
 /// Drops the private schema and gives all locks back: the server would do that by itself, but only when it has noticed

@@ -5,10 +5,12 @@
 //! sees all of the old state or all of the new one. (Swapping the table itself would show an empty one to a
 //! transaction whose snapshot is older than the swap.)
 
+use futures::future::try_join;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use super::merge::{self, Rules};
 use super::missing::{Moved, build_missing_indexes, make_missing, move_missing};
+use super::names::OWN;
 use super::replication::Replication;
 use super::{failed, ledger, literal, quoted};
 use crate::error::{Error, Result};
@@ -51,17 +53,19 @@ pub(super) async fn publish(
 ) -> Result<()> {
     let Publication { schema, loading, run, rules, .. } = publication;
     let what = |cause| failed(format!("can't publish the load in the schema {schema}"), cause);
-    let transaction = begin(client, schema).await.map_err(what)?;
+    let transaction = begin(client).await.map_err(what)?;
     failpoint!("begun");
     let tables = match run.mode {
         Mode::Full => publish_all(&transaction, publication).await?,
         Mode::Incremental => publish_changes(&transaction, publication).await?,
     };
     let amounts = match rules.matched_only {
-        true => ledger::amounts(&transaction, run).await?,
+        true => ledger::amounts(&transaction, schema, run).await?,
         false => run.amounts,
     };
-    ledger::enter(&transaction, run, amounts, &tables).await?;
+    // Up to the end, for triggers may wait for the commit.
+    let enter = ledger::enter(&transaction, schema, run, amounts, &tables);
+    try_join(look_up_live_names(&transaction, schema), enter).await?;
     failpoint!("entered");
     // Nothing is to be gone on with any more, should this be the last that the load gets done.
     let done = format!("DELETE FROM {}.unfinished", quoted(loading));
@@ -89,17 +93,20 @@ async fn publish_all(
         change.run(transaction, &change.lock()).await?;
     }
     failpoint!("all locked");
-    if let Some(change) = kept.iter().find(|change| change.table == Table::LoadObjects) {
-        let old = format!(
-            "UPDATE load_objects SET replaced_by = {}\nWHERE replaced_by IS NULL",
-            run.number
-        );
-        change.run(transaction, &old).await?;
-        change.run(transaction, &change.insert()).await?;
-    }
     let content: Vec<_> = kept.iter().filter(|change| CONTENT.contains(&change.table)).collect();
-    failpoint!("all objects entered");
-    let mut tables = apply(transaction, &content).await?;
+    let change_all = async {
+        if let Some(change) = kept.iter().find(|change| change.table == Table::LoadObjects) {
+            let old = format!(
+                "UPDATE {} SET replaced_by = {}\nWHERE replaced_by IS NULL",
+                change.live, run.number
+            );
+            change.run(transaction, &old).await?;
+            change.run(transaction, &change.insert()).await?;
+        }
+        failpoint!("all objects entered");
+        apply(transaction, &content).await
+    };
+    let mut tables = with_live_names(transaction, schema, change_all).await?;
     failpoint!("all applied");
     for (change, rows) in content.iter().zip(&mut tables) {
         (rows.rows, rows.counted) = (change.verify(transaction).await?, true);
@@ -107,12 +114,12 @@ async fn publish_all(
     if !kept.is_empty() && *indexed {
         build_missing_indexes(transaction, schema).await?;
     }
-    analyze(transaction, &tables).await?;
+    with_live_names(transaction, schema, analyze(transaction, schema, &tables)).await?;
     failpoint!("all verified");
     for table in moved.into_iter().filter(|table| CONTENT.contains(table)) {
         let rows = match written {
             Some(written) => written.rows(table),
-            None => count(transaction, table).await?,
+            None => count(transaction, schema, table).await?,
         };
         let (inserted, counted) = (rows, true);
         tables.push(TableRows { table, rows, counted, inserted, updated: 0, deleted: 0 });
@@ -126,66 +133,74 @@ async fn publish_changes(
     publication: &Publication<'_>,
 ) -> Result<Vec<TableRows>> {
     let Publication { schema, loading, run, rules, .. } = publication;
-    let tables = ledger::rows_before(transaction).await?;
+    let tables = ledger::rows_before(transaction, schema).await?;
     for table in Table::ALL {
-        let lock = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+        let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", qualified(schema, table));
         execute(transaction, table, &lock).await?;
     }
     failpoint!("changes locked");
-    merge::begin(transaction, loading, *rules).await?;
+    merge::begin(transaction, schema, loading, *rules).await?;
     failpoint!("changes found");
 
     // The records first: what the star becomes is read off them.
     let change = |table| Change::touched(table, schema);
     let records = [Table::StagingEvents, Table::StagingSongs, Table::LoadErrors].map(change);
     let records: Vec<_> = records.iter().collect();
-    let mut changes = apply(transaction, &records).await?;
     let objects = Change::touched(Table::LoadObjects, schema);
-    let old = format!(
-        "UPDATE load_objects AS old SET replaced_by = {}\nFROM delta_objects AS new\n\
-         WHERE old.object_id = new.object_id AND old.replaced_by IS NULL",
-        run.number
-    );
-    objects.run(transaction, &old).await?;
-    objects.run(transaction, &objects.insert()).await?;
+    let change_records = async {
+        let changes = apply(transaction, &records).await?;
+        let old = format!(
+            "UPDATE {} AS old SET replaced_by = {}\nFROM {} AS new\n\
+             WHERE old.object_id = new.object_id AND old.replaced_by IS NULL",
+            objects.live, run.number, objects.new
+        );
+        objects.run(transaction, &old).await?;
+        objects.run(transaction, &objects.insert()).await?;
+        Ok(changes)
+    };
+    let mut changes = with_live_names(transaction, schema, change_records).await?;
     failpoint!("records applied");
 
-    merge::compute(transaction).await?;
+    merge::compute(transaction, schema).await?;
     failpoint!("star computed");
     let star =
         [Table::Artists, Table::Songs, Table::Users, Table::Time, Table::Songplays].map(change);
     let star: Vec<_> = star.iter().collect();
-    changes.extend(apply(transaction, &star).await?);
+    changes.extend(with_live_names(transaction, schema, apply(transaction, &star)).await?);
     failpoint!("star applied");
     for change in records.iter().chain(&star) {
         change.verify(transaction).await?;
     }
-    merge::recount(transaction, *rules).await?;
+    let recount = merge::recount(transaction, schema, *rules);
+    with_live_names(transaction, schema, recount).await?;
     let counts = count_small(transaction, schema, &CONTENT).await?;
     for rows in &mut changes {
         let table = rows.table;
         let found = match counts.iter().find(|(small, _)| *small == table) {
             Some((_, found)) => Some(*found),
             // The books of the runs don't have these.
-            None if table == Table::LoadErrors => Some(count(transaction, table).await?),
+            None if table == Table::LoadErrors => Some(count(transaction, schema, table).await?),
             None => None,
         };
         rows.counted = found.is_some();
         let by_the_books = (tables.rows(table) + rows.inserted).saturating_sub(rows.deleted);
         rows.rows = found.unwrap_or(by_the_books);
     }
-    analyze(transaction, &changes).await?;
+    with_live_names(transaction, schema, analyze(transaction, schema, &changes)).await?;
     failpoint!("changes verified");
     Ok(in_order(changes))
 }
 
 /// Tells the planner what is in tables of which a good part is new, since the next load may come before the server
 /// finds out by itself: it would look for a few rows by reading all of them.
-async fn analyze(transaction: &Transaction<'_>, tables: &[TableRows]) -> Result<()> {
+async fn analyze(transaction: &Transaction<'_>, schema: &str, tables: &[TableRows]) -> Result<()> {
     let is_new = |rows: &&TableRows| (rows.inserted + rows.updated + rows.deleted) * 10 > rows.rows;
     for TableRows { table, .. } in tables.iter().filter(is_new) {
         let what = |cause| failed(format!("can't analyze {table}"), cause);
-        transaction.batch_execute(&format!("ANALYZE {table}")).await.map_err(what)?;
+        transaction
+            .batch_execute(&format!("ANALYZE {}", qualified(schema, *table)))
+            .await
+            .map_err(what)?;
     }
     Ok(())
 }
@@ -217,9 +232,9 @@ async fn execute(transaction: &Transaction<'_>, table: Table, statement: &str) -
     transaction.execute(statement, &[]).await.map_err(what)
 }
 
-async fn count(transaction: &Transaction<'_>, table: Table) -> Result<u64> {
+async fn count(transaction: &Transaction<'_>, schema: &str, table: Table) -> Result<u64> {
     let what = |cause| failed(format!("can't count the rows of {table}"), cause);
-    let count = format!("SELECT count(*) FROM {table}");
+    let count = format!("SELECT count(*) FROM {}", qualified(schema, table));
     Ok(transaction.query_one(&count, &[]).await.map_err(what)?.get::<_, i64>(0) as u64)
 }
 
@@ -251,18 +266,37 @@ async fn count_small(
     Ok(counted.collect())
 }
 
-/// Begins a transaction that sees the live tables, whatever the role's own settings are.
-pub(super) async fn begin<'a>(
-    client: &'a mut Client,
-    schema: &str,
-) -> Result<Transaction<'a>, tokio_postgres::Error> {
+/// Begins a transaction that can write, whatever the role's own settings are, and finds nothing by its name alone but
+/// what is the server's own.
+pub(super) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
     let isolation = IsolationLevel::ReadCommitted;
     let transaction =
         client.build_transaction().isolation_level(isolation).read_only(false).start().await?;
-    // Triggers on the tables look their names up here.
-    let path = format!("SET LOCAL search_path = {}, public", quoted(schema));
-    transaction.batch_execute(&path).await?;
+    transaction.batch_execute(OWN).await?;
     Ok(transaction)
+}
+
+/// Does `work`, in which live tables are written: what users have hung upon them (triggers, indexes by functions of
+/// theirs) looks names up in `schema` and in `public`, as it does for whoever else works there.
+///
+/// Anyone may have put operators and functions there. So `work` calls none but by types that the server has one for,
+/// since that one is found first.
+async fn with_live_names<T>(
+    transaction: &Transaction<'_>,
+    schema: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    // Sent together, and run one after the other.
+    let ((), done) = try_join(look_up_live_names(transaction, schema), work).await?;
+    let what = |cause| failed("can't set the search path", cause);
+    transaction.batch_execute(OWN).await.map_err(what)?;
+    Ok(done)
+}
+
+async fn look_up_live_names(transaction: &Transaction<'_>, schema: &str) -> Result<()> {
+    let what = |cause| failed("can't set the search path", cause);
+    let path = format!("SET LOCAL search_path = {}, public", quoted(schema));
+    transaction.batch_execute(&path).await.map_err(what)
 }
 
 pub(super) fn qualified(schema: &str, table: Table) -> String {
@@ -301,15 +335,16 @@ impl Change {
 
     /// The rows that an incremental load touches become those that it has computed.
     fn touched(table: Table, schema: &str) -> Self {
-        let objects = || Scope::Keys { touched: "delta_objects".to_owned(), key: "object_id" };
-        let touched = format!("touched_{table}");
+        let own = |name: &str| format!("pg_temp.{name}");
+        let objects = || Scope::Keys { touched: own("delta_objects"), key: "object_id" };
+        let touched = own(&format!("touched_{table}"));
         let (new, scope) = match table {
-            Table::StagingEvents => ("delta_events".to_owned(), Scope::Records { touched }),
-            Table::StagingSongs => ("delta_songs".to_owned(), Scope::Records { touched }),
-            Table::LoadErrors => ("delta_errors".to_owned(), objects()),
-            Table::LoadObjects | Table::LoadRuns => ("delta_objects".to_owned(), objects()),
+            Table::StagingEvents => (own("delta_events"), Scope::Records { touched }),
+            Table::StagingSongs => (own("delta_songs"), Scope::Records { touched }),
+            Table::LoadErrors => (own("delta_errors"), objects()),
+            Table::LoadObjects | Table::LoadRuns => (own("delta_objects"), objects()),
             Table::Songplays | Table::Users | Table::Songs | Table::Artists | Table::Time => {
-                (format!("fresh_{table}"), Scope::Keys { touched, key: table.key()[0] })
+                (own(&format!("fresh_{table}")), Scope::Keys { touched, key: table.key()[0] })
             }
         };
         Self { table, live: qualified(schema, table), new, scope }
@@ -327,11 +362,11 @@ impl Change {
         let meant = match scope {
             Scope::All => live.clone(),
             Scope::Keys { touched, key } => {
-                format!("{live} AS old WHERE {}", is_in(key, touched))
+                format!("{live} AS old WHERE {}", self.is_in(key, touched))
             }
             Scope::Records { .. } => format!(
-                "delta_objects CROSS JOIN LATERAL\n\
-                 (SELECT FROM {live} AS live WHERE live.object_id = delta_objects.object_id OFFSET 0) AS live"
+                "pg_temp.delta_objects AS delta CROSS JOIN LATERAL\n\
+                 (SELECT FROM {live} AS live WHERE live.object_id = delta.object_id OFFSET 0) AS live"
             ),
         };
         let count = format!("SELECT (SELECT count(*) FROM {meant}), (SELECT count(*) FROM {new})");
@@ -356,7 +391,7 @@ impl Change {
         let Self { live, new, scope, .. } = self;
         let meant = match scope {
             Scope::All => String::new(),
-            Scope::Keys { touched, key } => format!("{}\n  AND ", is_in(key, touched)),
+            Scope::Keys { touched, key } => format!("{}\n  AND ", self.is_in(key, touched)),
             Scope::Records { touched } => format!(
                 "(old.object_id, old.record_no) IN (SELECT object_id, record_no FROM {touched})\n  AND "
             ),
@@ -394,40 +429,54 @@ impl Change {
         let columns = self.table.columns().iter().map(|column| match column.kind {
             Kind::Double => format!("float8send({row}.{})", column.name),
             Kind::Int | Kind::BigInt | Kind::Timestamp => format!("{row}.{}", column.name),
-            Kind::Word | Kind::Key | Kind::Text | Kind::Long => format!("{row}.{}", column.name),
+            Kind::Word | Kind::Key | Kind::Text | Kind::Long => self.exact(row, column.name),
             // 1.0 is equal to 1 but not the same.
-            Kind::Json => format!("{row}.{}::TEXT", column.name),
+            Kind::Json => self.exact(row, column.name),
         });
         columns.collect::<Vec<_>>().join(", ")
     }
 
     fn same_key(&self) -> String {
         let same = self.table.key().iter().flat_map(|key| {
-            let both = joined_by("old", key).into_iter().zip(joined_by("new", key));
+            let both = self.joined_by("old", key).into_iter().zip(self.joined_by("new", key));
             both.map(|(old, new)| format!("{old} = {new}"))
         });
         same.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// A column as a type that the server has an operator `=` for. `VARCHAR` is compared as `TEXT`, unless someone has made
+    /// an operator for it.
+    fn exact(&self, row: &str, name: &str) -> String {
+        let column = self.table.columns().iter().find(|column| column.name == name);
+        match column.map(|column| column.kind) {
+            Some(Kind::Word | Kind::Key | Kind::Text | Kind::Long | Kind::Json) => {
+                format!("CAST({row}.{name} AS text)")
+            }
+            Some(Kind::Double | Kind::Int | Kind::BigInt | Kind::Timestamp) | None => {
+                format!("{row}.{name}")
+            }
+        }
     }
 
     fn list(&self, separator: &str, each: impl Fn(&str) -> String) -> String {
         let columns = self.table.columns().iter().map(|column| each(column.name));
         columns.collect::<Vec<_>>().join(separator)
     }
-}
 
-/// Whether the row `old` has one of the keys in a table.
-fn is_in(key: &str, keys: &str) -> String {
-    let [old, wanted] = ["old", "wanted"].map(|row| joined_by(row, key).join(", "));
-    format!("({old}) IN (SELECT {wanted} FROM {keys} AS wanted)")
-}
-
-/// What rows with the same key share, as far as a join has to be told. The server hashes a BIGINT by its halves XORed.
-/// In `songplay_id` these are an object and a record, small numbers both, so that thousands of plays fall on one hash;
-/// the object beside it spreads them.
-fn joined_by(row: &str, key: &str) -> Vec<String> {
-    let mut shared = vec![format!("{row}.{key}")];
-    if key == "songplay_id" {
-        shared.push(format!("{row}.{key} >> 32"));
+    /// Whether the row `old` has one of the keys in a table.
+    fn is_in(&self, key: &str, keys: &str) -> String {
+        let [old, wanted] = ["old", "wanted"].map(|row| self.joined_by(row, key).join(", "));
+        format!("({old}) IN (SELECT {wanted} FROM {keys} AS wanted)")
     }
-    shared
+
+    /// What rows with the same key share, as far as a join has to be told. The server hashes a BIGINT by its halves XORed.
+    /// In `songplay_id` these are an object and a record, small numbers both, so that thousands of plays fall on one hash;
+    /// the object beside it spreads them.
+    fn joined_by(&self, row: &str, key: &str) -> Vec<String> {
+        let mut shared = vec![self.exact(row, key)];
+        if key == "songplay_id" {
+            shared.push(format!("{row}.{key} >> 32"));
+        }
+        shared
+    }
 }

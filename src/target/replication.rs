@@ -7,7 +7,7 @@
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::missing::{IDENTITIES, about};
-use super::{failed, failed_unless_owner};
+use super::{failed, failed_unless_owner, in_schema};
 use crate::error::{Error, Remedy, Result};
 use crate::table::Table;
 
@@ -69,14 +69,14 @@ async fn require_identities(client: &Client, schema: &str) -> Result<()> {
         .with_help(format!("have its owner run `sparkload create --schema {schema}`")))
 }
 
-/// Sees to it that the tables of `schema` have what tells their rows, the first one in the search path.
+/// Sees to it that the tables of `schema` have what tells their rows.
 pub(super) async fn identify(transaction: &Transaction<'_>, schema: &str) -> Result<()> {
     for (table, _) in without_identity(transaction, schema).await? {
         let what = |cause| {
             let what = format!("can't set the replica identity of {table}");
             failed_unless_owner(&what, cause, "have its owner run `sparkload create`")
         };
-        let identity = about(IDENTITIES, table);
+        let identity = in_schema(schema, &about(IDENTITIES, table));
         transaction.batch_execute(&identity).await.map_err(what)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::lock::{self, Patience};
 use super::postgres::check_schema_name;
 use super::replication::Replication;
-use super::{Database, Target, failed, leftover, pooler, quoted};
+use super::{Database, Target, failed, leftover, names, pooler, quoted};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::retry::Retry;
@@ -22,7 +22,8 @@ pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't create the schema {schema}"), cause);
     let database = open(target).await?;
     let client = database.connect().await?;
-    pooler::look(&database, &client).await?;
+    let between = pooler::look(&database, &client).await?;
+    names::find_own(&client).await?;
     if Replication::of(&client, schema).await? == Replication::On {
         let what = "a publication would send what is measured to its subscribers";
         return Err(Error::config(what).with_help("name a database without one for all tables"));
@@ -31,7 +32,9 @@ pub(crate) async fn renew(target: &Target, schema: &str) -> Result<()> {
     let name = quoted(schema);
     let make = format!("CREATE SCHEMA {name}; COMMENT ON SCHEMA {name} IS '{MARK}'");
     client.batch_execute(&make).await.map_err(what)?;
-    client.batch_execute(UNLOCK).await.map_err(what)
+    client.batch_execute(UNLOCK).await.map_err(what)?;
+    between.forget(&client).await;
+    Ok(())
 }
 
 /// Drops the schema, if it is there.
@@ -43,9 +46,12 @@ pub(crate) async fn remove(target: &Target, schema: &str) -> Result<()> {
     let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
     let database = open(target).await?;
     let client = database.connect().await?;
-    pooler::look(&database, &client).await?;
+    let between = pooler::look(&database, &client).await?;
+    names::find_own(&client).await?;
     drop_scratch(&client, schema).await?;
-    client.batch_execute(UNLOCK).await.map_err(what)
+    client.batch_execute(UNLOCK).await.map_err(what)?;
+    between.forget(&client).await;
+    Ok(())
 }
 
 async fn open(target: &Target) -> Result<Database> {
@@ -67,7 +73,7 @@ async fn drop_scratch(client: &Client, schema: &str) -> Result<()> {
     check_schema_name(schema)?;
     let what = |cause| failed(format!("can't drop the schema {schema}"), cause);
     let loading = leftover::name(schema);
-    let left = lock::take(client, schema, &loading, &mut Patience::new(None)).await?;
+    let left = lock::take(client, schema, &loading, &mut Patience::with_loads(None)).await?;
     // A comment says nothing where the schema is another role's.
     const SCRATCH: &str = "SELECT obj_description(oid, 'pg_namespace') IS NOT DISTINCT FROM $2
                                   AND pg_get_userbyid(nspowner) = current_user

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures::future::join;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use super::database::is_answer;
 use super::pooler::{self, Between};
@@ -194,6 +196,12 @@ pub(super) const SOON: Duration = Duration::from_secs(3);
 /// milliseconds.
 const FAREWELL: Duration = Duration::from_secs(10);
 
+/// Has a server that is at work for us look for our end of the connection every second, and not only when the work is
+/// done: until then it keeps the locks of a load that was killed. PostgreSQL can since version 14, though not on every
+/// platform. What was set for the role or the database counts.
+const LOOK_FOR_US: &str = "SELECT set_config(name, '1s', false) FROM pg_settings
+                           WHERE name = 'client_connection_check_interval' AND setting = '0'";
+
 impl Session {
     /// A session that connects when it is first used, and holds the lock of `schema`: once the load has begun, each new
     /// connection takes it again.
@@ -297,7 +305,13 @@ impl Session {
         line.end_others(&client, &self.link.loading).await?;
 
         let setup = include_str!("../sql/session.sql");
-        let row = client.query_one(setup, &[&self.link.loading]).await.map_err(what)?;
+        let parameters: [&(dyn ToSql + Sync); 1] = [&self.link.loading];
+        let (row, looks) =
+            join(client.query_one(setup, &parameters), client.batch_execute(LOOK_FOR_US)).await;
+        if let Err(error) = looks {
+            tracing::debug!(%error, "the server can't look whether we are still there");
+        }
+        let row = row.map_err(what)?;
         let (lives, exists): (bool, bool) = (row.get(1), row.get(2));
         if self.link.begun.load(Ordering::Relaxed) {
             if !exists || !lives {

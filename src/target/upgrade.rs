@@ -2,7 +2,7 @@
 
 use tokio_postgres::{GenericClient, Transaction};
 
-use super::{failed_unless_owner, shape};
+use super::{failed_unless_owner, in_schema, shape};
 use crate::error::{Error, Result};
 
 /// Those for PostgreSQL.
@@ -20,7 +20,7 @@ pub(super) async fn check(client: &impl GenericClient, schema: &str, beside: &st
     POSTGRES.upgrade(schema, differences)?.require_none(schema)
 }
 
-/// Makes the tables of `schema`, which is the first one in the search path, like new ones in the schema `beside`.
+/// Makes the tables of `schema` like new ones in the schema `beside`.
 ///
 /// # Errors
 ///
@@ -34,7 +34,7 @@ pub(super) async fn run(transaction: &Transaction<'_>, schema: &str, beside: &st
             let what = format!("can't bring the tables in the schema {schema} up to date");
             failed_unless_owner(&what, cause, help)
         };
-        transaction.batch_execute(statements).await.map_err(what)?;
+        transaction.batch_execute(&in_schema(schema, statements)).await.map_err(what)?;
     }
     check(transaction, schema, beside).await?;
     upgrade.tell(schema);

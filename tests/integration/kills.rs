@@ -249,3 +249,56 @@ async fn every_snapshot_is_of_one_load_while_twenty_are_published(place: Place) 
     books::balance(place.database()).await;
     place.hold_empty();
 }
+
+/// Makes the server work for ten minutes on the first play, unless the table `haste` has a row.
+const SLOW: &str = "
+CREATE TABLE haste (nothing INT);
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_sleep(600) WHERE NOT EXISTS (SELECT FROM haste);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER slow BEFORE INSERT ON songplays EXECUTE FUNCTION slow()";
+
+/// The server would hear of the end of its client when it has done what it was told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_killed_while_the_server_works_is_followed_at_once() {
+    let place = Place::postgres();
+    let database = place.database();
+    let version = database.query("SELECT current_setting('server_version_num')::int >= 140000");
+    if version[0][0].as_deref() != Some("t") {
+        return;
+    }
+    let source = self::source(&mut Rng::with_seed(3), 3);
+    sparkload::create(&place.target(), "public", sparkload::Existing::Keep).await.unwrap();
+    database.query(SLOW);
+    let mut program = start(source.path(), &place, Matching::default());
+    let sleeps = "SELECT count(*)::text FROM pg_stat_activity
+                  WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while database.query(sleeps)[0][0].as_deref() != Some("1") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    database.query("INSERT INTO haste VALUES (1)");
+    program.kill().unwrap();
+    program.wait().unwrap();
+    // A busy machine may need more than the moment that there is without it.
+    let next = place.program(source.path()).args(["--wait", "60s"]).output().unwrap();
+    assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stderr));
+    assert_eq!(last_run(database).await, 1);
+    place.hold_empty();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_given_back_in_a_moment_is_waited_for() {
+    let place = Place::postgres();
+    let source = self::source(&mut Rng::with_seed(3), 3);
+    let holder = place.database().connect().await;
+    let lock = "SELECT pg_advisory_lock(hashtext('sparkload'), hashtext('public'))";
+    holder.batch_execute(lock).await.unwrap();
+    let config = place.config(source.path());
+    let (loaded, ()) = tokio::join!(sparkload::load(&config), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        holder.batch_execute("SELECT pg_advisory_unlock_all()").await.unwrap();
+    });
+    loaded.unwrap();
+}

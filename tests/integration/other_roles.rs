@@ -29,6 +29,54 @@ BEGIN
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;";
 
+/// Makes operators and functions in `public` that fit types better than the server's own do, for as many types and names
+/// as our SQL could meet. Whoever runs one of them is told so.
+const TRAPS: &str = r#"
+SET search_path = pg_catalog;
+DO $$
+DECLARE
+    types CONSTANT TEXT[] := ARRAY[
+        'smallint', 'integer', 'bigint', 'numeric', 'real', 'double precision', 'varchar', 'text', 'name', '"char"',
+        'oid', 'regclass', 'boolean', 'date', 'timestamp', 'timestamptz', 'interval', 'text[]', 'integer[]'];
+    operators CONSTANT TEXT[] := ARRAY[
+        '=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '%', '||', '<<', '>>', '|', '&', '~', '~~'];
+    of_one CONSTANT TEXT[] := ARRAY[
+        'count', 'sum', 'min', 'max', 'avg', 'round', 'length', 'chr', 'unnest', 'array_agg', 'quote_ident',
+        'to_regclass', 'num_nonnulls', 'to_hex', 'float8send', 'host', 'aclexplode', 'pg_get_userbyid'];
+    of_two CONSTANT TEXT[] := ARRAY[
+        'round', 'left', 'format', 'concat_ws', 'array_position', 'hashtextextended', 'date_trunc', 'to_char'];
+    body CONSTANT TEXT := 'LANGUAGE plpgsql AS ''BEGIN RAISE EXCEPTION ''''trapped''''; END''';
+    one TEXT;
+    other TEXT;
+    called TEXT;
+BEGIN
+    FOREACH one IN ARRAY types LOOP
+        FOREACH other IN ARRAY types LOOP
+            EXECUTE format('CREATE FUNCTION public.trap(%s, %s) RETURNS boolean %s', one, other, body);
+            FOREACH called IN ARRAY operators LOOP
+                IF NOT EXISTS (SELECT FROM pg_operator WHERE oprname = called::name
+                               AND oprleft = one::regtype AND oprright = other::regtype) THEN
+                    EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.trap)',
+                                   called, one, other);
+                END IF;
+            END LOOP;
+            FOREACH called IN ARRAY of_two LOOP
+                EXECUTE format('CREATE FUNCTION public.%I(%s, %s) RETURNS text %s', called, one, other, body);
+            END LOOP;
+        END LOOP;
+        FOREACH called IN ARRAY of_one LOOP
+            EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS text %s', called, one, body);
+        END LOOP;
+    END LOOP;
+    FOREACH called IN ARRAY ARRAY[
+        'num_nonnulls(text, double precision, double precision)',
+        'format(text, text, integer, text, text, text)',
+        'format(text, text, integer, text, text, text, text)'
+    ] LOOP
+        EXECUTE format('CREATE FUNCTION public.%s RETURNS text %s', called, body);
+    END LOOP;
+END $$"#;
+
 const OBJECTS: u64 = 4;
 
 impl Scene {
@@ -98,7 +146,7 @@ impl Scene {
 
     fn left_by(&self, role: &str) -> Vec<String> {
         let left = format!(
-            "SELECT nspname FROM pg_namespace
+            "SET search_path = pg_catalog; SELECT nspname FROM pg_namespace
              WHERE nspname LIKE '%\\_loading\\_%' AND pg_get_userbyid(nspowner) = '{role}'"
         );
         self.database.query(&left).into_iter().map(|row| row[0].clone().unwrap()).collect()
@@ -124,19 +172,20 @@ impl Scene {
         errors
     }
 
+    /// What a query gives, whatever stands in `public`.
     fn text(&self, query: &str) -> Option<String> {
-        self.database.query(query).remove(0).remove(0)
+        self.database.query(&format!("SET search_path = pg_catalog; {query}")).remove(0).remove(0)
     }
 
     /// Sees to it that nothing of mallory's ran, and that all live tables are this role's.
     fn hold_untouched(&self, role: &str) {
-        let loot = "SELECT string_agg(what || ' as ' || as_whom, ', ') FROM loot";
+        let loot = "SELECT string_agg(what || ' as ' || as_whom, ', ') FROM public.loot";
         assert_eq!(self.text(loot), None);
         let owners = "SELECT string_agg(DISTINCT pg_get_userbyid(relowner), ' ') FROM pg_class
                       WHERE relnamespace = 'public'::regnamespace AND relname <> 'loot'
                         AND relkind IN ('r', 'i')";
         assert_eq!(self.text(owners).as_deref(), Some(role));
-        assert_eq!(self.text("SELECT count(*)::text FROM songplays").as_deref(), Some("4"));
+        assert_eq!(self.text("SELECT count(*)::text FROM public.songplays").as_deref(), Some("4"));
     }
 }
 
@@ -226,7 +275,7 @@ async fn what_is_hung_upon_a_leftover_keeps_even_its_owner_from_touching_it() {
         let said = scene.load();
         assert!(said.contains("not all of it is sparkload's doing"), "{stranger}: {said}");
         assert_eq!(scene.left_by(USER), [left.as_str()], "{stranger}");
-        scene.database.query(&format!("DROP SCHEMA {left} CASCADE; TRUNCATE loot"));
+        scene.database.query(&format!("DROP SCHEMA {left} CASCADE; TRUNCATE public.loot"));
         scene.hold_untouched(USER);
         sparkload::create(&target(&scene.keywords_of(USER)), "public", sparkload::Existing::Drop)
             .await
@@ -259,8 +308,101 @@ async fn nobody_else_gets_rights_to_private_tables_and_live_ones_have_the_usual_
     let report = sparkload::load(&scene.config(USER)).await.unwrap();
     assert_eq!(report.objects.resumed, 3);
     let rights = format!(
-        "SELECT concat(has_table_privilege('{mallory}', 'songplays', 'INSERT'),
-                       has_table_privilege('{mallory}', 'load_objects', 'SELECT'))"
+        "SELECT concat(has_table_privilege('{mallory}', 'public.songplays', 'INSERT'),
+                       has_table_privilege('{mallory}', 'public.load_objects', 'SELECT'))"
     );
     assert_eq!(scene.text(&rights).as_deref(), Some("tt"));
+}
+
+/// The server has no operator for `bigint * interval`, nor one for `varchar = varchar`: it would be anyone's that fits.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operator_or_function_that_is_planted_is_ever_run() {
+    let scene = Scene::new();
+    // What triggers of users' look up is where they put it.
+    scene.database.query(
+        "CREATE TABLE audit (what TEXT);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO audit VALUES (TG_TABLE_NAME); RETURN NULL; END $$",
+    );
+    scene.as_mallory(TRAPS).await;
+    let told = |arguments: &[&str]| {
+        let output = scene.run(arguments);
+        let [out, errors] = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        out
+    };
+    let put = |name: &str, records: &[serde_json::Value]| {
+        scene.server.put("music", name, crate::directory::lines(records));
+    };
+    let plays = || scene.text("SELECT count(*)::text FROM public.songplays").unwrap();
+
+    told(&["create"]);
+    scene.leave(USER).await;
+    told(&["load"]);
+    assert_eq!(plays(), "4");
+    scene.database.query(
+        "CREATE TRIGGER note AFTER INSERT ON songs EXECUTE FUNCTION note();
+         CREATE CONSTRAINT TRIGGER late AFTER INSERT ON load_runs DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    put("song_data/2.json", &[song("SO4", "AR3", "Elegy"), song("SO5", "AR3", "Ode")]);
+    put("log_data/3.json", &[play(4, 3, "Ode"), play(1, 9, "Elegy")]);
+    told(&["load"]);
+    assert_eq!(plays(), "6");
+    let noted = "SELECT string_agg(what, ' ' ORDER BY what) FROM public.audit";
+    assert_eq!(scene.text(noted).as_deref(), Some("load_runs songs"));
+    put("song_data/1.json", &[song("SO1", "AR1", "Ode")]);
+    told(&["load", "--matched-only", "--match", "title-artist"]);
+    put("song_data/1.json", &[song("SO1", "AR1", "Ode"), song("SO2", "AR2", "Hymn")]);
+    told(&["load", "--matched-only", "--match", "title-artist"]);
+    put("log_data/3.json", &[play(4, 3, "Ode")]);
+    told(&["load", "--full-refresh"]);
+    assert_eq!(plays(), "5");
+    told(&["create"]);
+    let checked = told(&["check"]);
+    assert!(checked.contains("No rule is broken"), "{checked}");
+    assert!(told(&["history"]).contains("incremental"));
+    told(&["history", "1"]);
+
+    // Whoever holds the lock is named all the same.
+    let lock =
+        "SELECT pg_advisory_lock(pg_catalog.hashtext('sparkload'), pg_catalog.hashtext('public'))";
+    scene.database.query(&format!(
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM {}",
+        scene.mallory
+    ));
+    let squatter = scene.as_mallory(lock).await;
+    let output = scene.run(&["load"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("another load works on the schema public"), "{errors}");
+    assert!(errors.contains(&format!("logged in as {}", scene.mallory)), "{errors}");
+    assert!(errors.contains("it may not use the schema and so is no load"), "{errors}");
+    drop(squatter);
+}
+
+/// Whoever makes a schema can say in a comment that it is anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scratch_schema_that_another_role_has_made_is_not_dropped() {
+    let scene = Scene::new();
+    let mark =
+        "COMMENT ON SCHEMA scratch IS 'sparkload: scratch of a benchmark, dropped by the next one'";
+    scene.as_mallory(&format!("CREATE SCHEMA scratch; {mark}")).await;
+    let source = format!("{}/fixtures/sparkify", env!("CARGO_MANIFEST_DIR"));
+    let bench = ["bench", "--only", "copy", "--bench-schema", "scratch", "--source", &source];
+    let output = scene.run(&bench);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    let expected = "the schema scratch is there, and was not made for a benchmark";
+    assert!(!output.status.success() && errors.contains(expected), "{errors}");
+
+    // One of our own, but with something in it that a benchmark does not make.
+    let owner =
+        format!("ALTER SCHEMA scratch OWNER TO {USER}; CREATE VIEW scratch.mine AS SELECT 1");
+    scene.database.query(&owner);
+    let output = scene.run(&bench);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && errors.contains("view scratch.mine"), "{errors}");
+    scene.database.query("DROP VIEW scratch.mine");
+    assert!(scene.run(&bench).status.success());
+    let left = "SELECT to_regnamespace('scratch')::text";
+    assert_eq!(scene.text(left), None);
 }
