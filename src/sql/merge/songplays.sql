@@ -2,13 +2,21 @@
 --
 -- Reads merge_rules: whether the duration has to match, and whether plays without a song are left out.
 
--- What the plays look for. Where durations don't count they are all the same.
-CREATE TEMP TABLE wanted_songs ON COMMIT DROP AS
-SELECT DISTINCT song, artist, CASE WHEN match_duration THEN length ELSE 0 END AS length
+-- The plays as they are staged. They are laid down first: what the planner knows of staging_events is from before the load,
+-- so it would take the plays of new objects for none, and look through all songs for each of them.
+CREATE TEMP TABLE touched_plays ON COMMIT DROP AS
+SELECT songplay_id, ts, user_id, level, song, artist, session_id, location, user_agent,
+       -- Where durations don't count they are all the same.
+       CASE WHEN match_duration THEN length ELSE 0 END AS length
 FROM merge_rules
 CROSS JOIN touched_songplays
 JOIN staging_events USING (object_id, record_no)
 WHERE page = 'NextSong';
+ANALYZE touched_plays;
+
+-- What the plays look for.
+CREATE TEMP TABLE wanted_songs ON COMMIT DROP AS
+SELECT DISTINCT song, artist, length FROM touched_plays;
 ANALYZE wanted_songs;
 
 -- What they find: songs as the last of their records tells; of several, the one of the smallest song_id.
@@ -43,12 +51,11 @@ SELECT songplay_id,
            + ts % 86400000 * interval '1 millisecond' AS start_time,
        user_id, level, found.song_id, found.artist_id, session_id, location, user_agent
 FROM merge_rules
-CROSS JOIN touched_songplays
-JOIN staging_events AS event USING (object_id, record_no)
+CROSS JOIN touched_plays AS play
 LEFT JOIN found_songs AS found
-       ON found.song = event.song
-      AND found.artist = event.artist
-      AND found.length = CASE WHEN match_duration THEN event.length ELSE 0 END
-WHERE page = 'NextSong'
-  AND (found.song_id IS NOT NULL OR NOT matched_only);
+       ON found.song = play.song
+      AND found.artist = play.artist
+      AND found.length = play.length
+WHERE found.song_id IS NOT NULL
+   OR NOT matched_only;
 ANALYZE fresh_songplays;
