@@ -306,9 +306,9 @@ async fn limits_of_the_server_end_a_load_with_one_clear_error() {
     let cases = [
         (
             "default_transaction_read_only=on",
-            "can't make a schema for a load into public",
-            "(SQLSTATE 25006)",
-            "primary",
+            "takes no writes",
+            "default_transaction_read_only is on",
+            "turn it off",
         ),
         ("statement_timeout=100ms", "can't publish ", "(SQLSTATE 57014)", "statement_timeout"),
         ("lock_timeout=20ms", "can't publish ", "(SQLSTATE 55P03) (8 attempts in ", "lock_timeout"),
@@ -316,7 +316,7 @@ async fn limits_of_the_server_end_a_load_with_one_clear_error() {
     for (option, what, cause, help) in cases {
         let error = sparkload::load(&versions.config(1, &with(option))).await.unwrap_err();
         let text = told(&error);
-        assert!(text.starts_with(what) && text.contains(cause), "{option}: {text}");
+        assert!(text.contains(what) && text.contains(cause), "{option}: {text}");
         assert!(error.help().unwrap().contains(help), "{option}: {error:?}");
         versions.hold_still(0, &client, option).await;
     }
