@@ -167,6 +167,14 @@ pub fn parse(text: &str, place: &str) -> Result<Read> {
         }
         values.extend(file.value(&WANTED, keys).map(|part| (option.to_owned(), vec![part])));
     }
+    // Redshift's certificates are signed by authorities that systems trust; those of RDS are not.
+    const REDSHIFT: [&str; 2] = [".redshift.amazonaws.com", ".redshift-serverless.amazonaws.com"];
+    if let (Some(target), Some(address)) = (&mut target, &address)
+        && let host = address.host.to_ascii_lowercase()
+        && REDSHIFT.iter().any(|end| host.trim_end_matches(".cn").ends_with(end))
+    {
+        *target += " sslmode='verify-full'";
+    }
     let means_server = MEANS_SERVER.iter().any(|section| file.has(section));
     let nameless = (means_server && target.is_none()).then(|| "[CLUSTER] HOST".to_owned());
     values.extend(target.map(|target| ("target".to_owned(), vec![target])));
@@ -371,7 +379,7 @@ DWH_DB=other
             (
                 "target",
                 "host='dwh.example.eu-west-1.redshift.amazonaws.com' port='5439' dbname='dwh' user='dwhuser' \
-                 password='it\\'s % \\\\ # 1=2'",
+                 password='it\\'s % \\\\ # 1=2' sslmode='verify-full'",
             ),
         ];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -416,8 +424,7 @@ DWH_DB=other
         let target = |text: &str| {
             values(text).into_iter().find(|(name, _)| name == "target").map(|(_, value)| value)
         };
-        let redshift =
-            "host='dwh.x.redshift.amazonaws.com' port='5439' dbname='dev' user='u' password='p'";
+        let redshift = "host='dwh.x.redshift.amazonaws.com' port='5439' dbname='dev' user='u' password='p' sslmode='verify-full'";
         for text in [
             "[CLUSTER]\nHOST=dwh.x.redshift.amazonaws.com:5439/dev\nDB_USER=u\nDB_PASSWORD=p",
             "[cluster]\nhost=jdbc:redshift://dwh.x.redshift.amazonaws.com:5439/dev?ssl=true\nuser=u\npassword=p",
