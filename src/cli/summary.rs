@@ -190,7 +190,7 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
         objects += &format!(" + {} unchanged", count(unchanged));
     }
     if skipped.total() > 0 {
-        objects += &format!(" + {} skipped ({})", count(skipped.total()), reasons.join(", "));
+        objects += &format!(" + {} skipped", count(skipped.total()));
     }
     let rejected = |number: u64| match number {
         0 => String::new(),
@@ -202,7 +202,9 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
     let EventBooks { records, plays, filtered, rejected: refused, .. } = report.events;
     let events = format!("{} = {}", counted(records, "record"), counted(plays, "play"));
     let events = format!("{events} + {} filtered{}", count(filtered), rejected(refused));
-    for (name, line) in [("objects", objects), ("songs", songs), ("events", events)] {
+    let skipped = listed_in_lines(String::new(), reasons);
+    let lines = [("objects", objects), ("skipped", skipped), ("songs", songs), ("events", events)];
+    for (name, line) in lines.iter().filter(|(_, line)| !line.is_empty()) {
         writeln!(out, " {} {line}", style(format!("{name:<7}")).bold())?;
     }
     if gone > 0 {
@@ -220,27 +222,19 @@ fn books(out: &mut impl Write, report: &Report) -> io::Result<()> {
 
 /// The members that feed no column, the most frequent ones by name.
 fn unknown(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    const WIDTH: usize = 71;
     let unknown = report.unknown.most_frequent(SHOWN_MEMBERS);
     for (of, members) in [("songs", &unknown.songs), ("events", &unknown.events)] {
         if members.is_empty() {
             continue;
         }
-        let mut lines = vec![format!("members of {of}:")];
-        for (number, UnknownMember { name, count: many, .. }) in members.iter().enumerate() {
+        let member = |UnknownMember { name, count: many, .. }: &UnknownMember| {
             let name = if name.is_empty() { "\"\"".to_owned() } else { short(name) };
-            let comma = if number + 1 < members.len() { "," } else { "" };
-            let shown = format!("{name} {}{comma}", count(*many));
-            match lines.last_mut() {
-                Some(line) if line.chars().count() + shown.chars().count() < WIDTH => {
-                    *line += " ";
-                    *line += &shown;
-                }
-                _ => lines.push(shown),
-            }
-        }
+            format!("{name} {}", count(*many))
+        };
+        let members = members.iter().map(member).collect();
+        let lines = listed_in_lines(format!("members of {of}:"), members);
         let title = style("unknown").bold();
-        writeln!(out, " {title} {}", lines.join("\n         "))?;
+        writeln!(out, " {title} {lines}")?;
     }
     if unknown.others > 0 {
         let all = counted(report.unknown.total(), "unknown member");
@@ -286,4 +280,23 @@ fn short(value: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// `head` and `items` with commas between them, in lines that fit 80 columns behind a title.
+fn listed_in_lines(head: String, items: Vec<String>) -> String {
+    const WIDTH: usize = 71;
+    let mut lines = vec![head];
+    let last = items.len().saturating_sub(1);
+    for (number, item) in items.into_iter().enumerate() {
+        let item = if number < last { item + "," } else { item };
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => *line = item,
+            Some(line) if line.chars().count() + item.chars().count() < WIDTH => {
+                *line += " ";
+                *line += &item;
+            }
+            _ => lines.push(item),
+        }
+    }
+    lines.join("\n         ")
 }

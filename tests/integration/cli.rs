@@ -119,7 +119,8 @@ fn a_load_into_the_embedded_database_can_be_queried_and_checked() {
      time          78
     ");
     insta::assert_snapshot!(out[out.find(" objects 49").unwrap()..], @r#"
-    objects 49 listed = 39 loaded + 10 skipped (1 hidden, 7 of another suffix, 2 empty)
+    objects 49 listed = 39 loaded + 10 skipped
+    skipped 1 hidden, 7 of another suffix, 2 empty
     songs   34 records = 34 rows
     events  121 records = 81 plays + 40 filtered
     unknown members of songs: credits 1, label 1
@@ -190,7 +191,7 @@ fn a_load_reports_as_json() {
     let Printed { out, err } = run(directory.path(), &args, 0);
     let report: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(report["events"]["records"], 121);
-    let songplays = serde_json::json!({ "table": "songplays", "rows": 81, "inserted": 81, "updated": 0, "deleted": 0 });
+    let songplays = serde_json::json!({ "table": "songplays", "rows": 81, "counted": true, "inserted": 81, "updated": 0, "deleted": 0 });
     assert_eq!(report["tables"][4], songplays);
     assert_eq!(err, "", "quiet");
 }
