@@ -8,6 +8,7 @@ mod embedded;
 mod interrupt;
 mod ledger;
 mod leftover;
+mod link;
 mod load;
 mod lock;
 mod merge;

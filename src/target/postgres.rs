@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::leftover::{self, Keep};
+use super::link::Link;
 use super::load::{Discarded, GOODBYE, Part};
 use super::merge::Rules;
 use super::missing::{INDEXES, KEYS, is_about};
 use super::publish::{self, Publication};
 use super::replication::Replication;
-use super::session::{Link, Session, Work, end_processes};
+use super::session::{Session, Work, end_processes};
 use super::{Database, copy, failed, ledger, lock, names, place, rebuild, upgrade};
 use crate::config::Config;
 use crate::error::{Error, Remedy, Result};

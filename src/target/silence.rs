@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
 use super::database::is_answer;
-use super::session::{Link, Process};
+use super::link::Link;
+use super::session::Process;
 use super::{Database, failed};
 use crate::error::{Error, Result};
 
