@@ -581,7 +581,7 @@ mod tests {
             let token = Some("a/token+==".to_owned());
             it.credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, token, None, "test"))
         };
-        let cases: [(&str, Configure, &str); 9] = [
+        let cases: [(&str, Configure, &str); 10] = [
             ("music", |it| it, "https://music.s3.eu-west-1.amazonaws.com/"),
             ("mu.sic", |it| it, "https://s3.eu-west-1.amazonaws.com/mu.sic/"),
             ("music", |it| it.force_path_style(true), "https://s3.eu-west-1.amazonaws.com/music/"),
@@ -594,6 +594,12 @@ mod tests {
             ("music", |it| it.endpoint_url("http://127.0.0.1:9"), "http://127.0.0.1:9/music/"),
             ("music", |it| it.endpoint_url("https://s3.test/a/"), "https://music.s3.test/a/"),
             ("music", |it| it.allow_no_auth(), "https://music.s3.eu-west-1.amazonaws.com/"),
+            // An access point is asked where it is.
+            (
+                "arn:aws:s3:us-west-2:123456789012:accesspoint/ap",
+                |it| it,
+                "https://ap-123456789012.s3-accesspoint.us-west-2.amazonaws.com/",
+            ),
             ("music", with_token, "https://music.s3.eu-west-1.amazonaws.com/"),
         ];
         for (bucket, configure, base) in cases {
