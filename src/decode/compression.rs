@@ -43,12 +43,16 @@ impl Compression {
         }
     }
 
+    /// What the name of an object says, which its bytes may gainsay.
+    pub(crate) fn named(name: &str) -> Self {
+        let archives = [Self::Gzip, Self::Zstd, Self::Bzip2];
+        let is_it = |kind: &Self| name.ends_with(kind.suffix());
+        archives.into_iter().find(is_it).unwrap_or(Self::Plain)
+    }
+
     /// A name without the suffix of a compression.
     pub(crate) fn stem(name: &str) -> &str {
-        [Self::Gzip, Self::Zstd, Self::Bzip2]
-            .into_iter()
-            .find_map(|kind| name.strip_suffix(kind.suffix()))
-            .unwrap_or(name)
+        name.strip_suffix(Self::named(name).suffix()).unwrap_or(name)
     }
 
     /// What the name of such an object ends with, as a rule.

@@ -1,7 +1,8 @@
 //! Reading: objects are fetched and decoded, several at once, into pieces that wait to be worked on.
 
-use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{io, mem};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
@@ -77,6 +78,8 @@ pub(super) struct Reading {
     /// The memory of blocks.
     buffers: Buffers,
     progress: Arc<Progress>,
+    /// An object was an archive, and its name did not say so.
+    archives_unnamed: AtomicBool,
 }
 
 /// What became of the objects that were to be read.
@@ -118,6 +121,7 @@ impl Reading {
             budget: budget.clone(),
             buffers: Buffers::default(),
             progress: config.progress.clone(),
+            archives_unnamed: AtomicBool::new(false),
         }
     }
 
@@ -196,15 +200,20 @@ impl Reading {
         pieces: &mpsc::Sender<Reserved>,
         came: &mut Came,
     ) -> Result<(), ReadError> {
-        let mut reserved = self.reserve(Compression::Plain, object).await;
+        let expected = self.expected(object);
+        let mut reserved = self.reserve(expected, object).await;
         let mut body = self.store.read(object).await?;
-        let (compression, start) = self.start(&mut body, came).await?;
-        if self.needed(compression, object) > self.needed(Compression::Plain, object) {
-            // Who waits for more holds nothing, or all could wait for each other; but what has come is held, though it is
-            // not counted then: at most READ_BYTES.
-            drop(reserved);
+        let (mut compression, mut start) = self.start(&mut body, came).await?;
+        if self.needed(compression, object) > self.needed(expected, object) {
+            // Who waits for more holds nothing, or all could wait for each other: it is read again.
+            drop((body, start, reserved));
+            self.archives_unnamed.store(true, Ordering::Relaxed);
+            self.progress.bytes_total.add(mem::take(&mut came.bytes));
             reserved = self.reserve(compression, object).await;
+            body = self.store.read(object).await?;
+            (compression, start) = self.start(&mut body, came).await?;
         }
+        shrink(&mut reserved, self.needed(compression, object));
         let mut reserved = Some(reserved);
         let mut cutter = Cutter::new(compression, self.limits, &self.buffers, object.size);
         let mut next = Some(start);
@@ -232,6 +241,17 @@ impl Reading {
             if next.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// What memory is reserved for until the first bytes of `object` tell: its name says so, or others were archives
+    /// whose names did not.
+    fn expected(&self, object: &Object) -> Compression {
+        match Compression::named(&object.name) {
+            Compression::Plain if self.archives_unnamed.load(Ordering::Relaxed) => {
+                Compression::Gzip
+            }
+            named => named,
         }
     }
 
