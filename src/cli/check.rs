@@ -84,8 +84,9 @@ fn differences(out: &mut impl Write, checks: &[Check]) -> io::Result<()> {
         }
     }
     if checks.iter().any(|check| check.verdict == Verdict::Broken) {
-        let cure = "Every load keeps these rules, so something else has changed rows. `sparkload load --full-refresh` \
-                    reads everything and makes the tables right;\nit drops the rows of objects that are not there any more.";
+        let cure = "Every load keeps these rules, so something else has changed rows.\n\
+                    `sparkload load --full-refresh` reads everything and makes the tables right;\n\
+                    it drops the rows of objects that are not there any more.";
         writeln!(out, "\n{cure}")?;
     }
     Ok(())
