@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use sparkload::{Config, S3Credentials, S3Options, Source};
+use sparkload::{Config, S3Credentials, S3Options, Source, Target};
 
 use crate::support::postgres;
 use crate::support::s3::{ACCESS_KEY, Operation, S3, SECRET_KEY};
@@ -296,4 +298,43 @@ async fn a_jsonpaths_file_says_where_values_are_wherever_it_lies() {
     let missing = "s3://music/etc/paths".parse().unwrap();
     let error = sparkload::read_jsonpaths(&missing, &options(&server)).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no JSONPaths file s3://music/etc/paths");
+}
+
+/// Whoever writes a file under another name and renames it, as most tools do, fails no load that lists meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_renamed_and_removed_while_they_are_listed_fail_no_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("log_data");
+    fs::create_dir_all(&logs).unwrap();
+    let song = r#"{"song_id":"S","title":"t","artist_id":"A","artist_name":"a","duration":1.5}"#;
+    fs::create_dir_all(folder.path().join("song_data")).unwrap();
+    fs::write(folder.path().join("song_data/a.json"), song).unwrap();
+    fs::write(logs.join("stays.json"), r#"{"page":"Home","userId":"1","ts":1}"#).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (stop, logs) = (stop.clone(), logs.clone());
+        move || {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let name = logs.join(format!("{number}.json"));
+                let partial = logs.join(format!("{number}.json.tmp"));
+                fs::write(&partial, "{}").unwrap();
+                fs::rename(&partial, &name).unwrap();
+                fs::remove_file(&name).unwrap();
+                number += 1;
+            }
+            number
+        }
+    });
+    let source = Source::at(folder.path().to_str().unwrap()).unwrap();
+    for _ in 0..25 {
+        let nowhere = Target::Embedded(folder.path().join("unused.db"));
+        let config = Config { dry_run: true, ..Config::new(source.clone(), nowhere) };
+        let report = sparkload::load(&config).await.unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(report.objects.loaded >= 2);
+        let objects = &report.objects;
+        assert_eq!(objects.listed, objects.loaded + objects.skipped.total());
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(writer.join().unwrap() > 0);
 }
