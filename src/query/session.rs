@@ -8,13 +8,14 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, CopyOutStream, SimpleQueryMessage, SimpleQueryStream};
 
+use super::named::named_queries;
 use super::rows::Kind;
 use super::statements::{Purpose, Statement, split};
 use super::{Access, Query, refused, refused_at};
 use crate::dialect::Dialect;
 use crate::error::{Error, Result};
 use crate::retry::Retry;
-use crate::target::{Database, literal, quoted};
+use crate::target::{Database, in_schema, literal, quoted};
 
 pub(super) struct Session {
     client: Client,
@@ -37,7 +38,13 @@ impl Session {
         let is_held = *access == Access::ReadOnly && dialect == Dialect::Postgres;
         // Nothing of it outlives the transaction then, which is as well where others share the server's session.
         let (begin, set) = if is_held { ("BEGIN READ ONLY;", "SET LOCAL") } else { ("", "SET") };
-        let mut setup = format!("{begin} {set} search_path TO {}, public;", quoted(schema));
+        // In the program's own SQL nothing is found by its name that anyone else may have made.
+        let is_own = named_queries().iter().any(|named| named.sql == *sql);
+        let (path, sql) = match is_own && dialect == Dialect::Postgres {
+            true => ("pg_catalog".to_owned(), in_schema(schema, sql)),
+            false => (format!("{}, public", quoted(schema)), sql.clone()),
+        };
+        let mut setup = format!("{begin} {set} search_path TO {path};");
         for (name, value) in parameters {
             setup += &format!(" {set} {} TO {};", quoted(name), literal(value));
         }
@@ -54,7 +61,7 @@ impl Session {
         );
 
         let session = Self { client, schema: schema.clone(), access: *access, dialect };
-        let statements = split(sql, !conforming);
+        let statements = split(&sql, !conforming);
         for statement in &statements {
             session.require_possible(statement).await?;
         }

@@ -362,6 +362,9 @@ async fn no_operator_or_function_that_is_planted_is_ever_run() {
     let checked = told(&["check"]);
     assert!(checked.contains("No rule is broken"), "{checked}");
     assert!(told(&["history"]).contains("incremental"));
+    for query in sparkload::named_queries() {
+        told(&["query", &query.name]);
+    }
     told(&["history", "1"]);
 
     // Whoever holds the lock is named all the same.
