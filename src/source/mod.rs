@@ -142,6 +142,10 @@ pub(crate) struct Object {
 pub(crate) struct Entry {
     pub name: String,
     /// Its key in the bucket, or what a file's would be there.
+    #[cfg_attr(
+        not(feature = "s3"),
+        expect(dead_code, reason = "files are sorted out by their paths")
+    )]
     pub key: String,
     pub size: u64,
     pub etag: String,
@@ -158,6 +162,7 @@ pub(crate) enum ReadError {
     /// It is there no more.
     Gone,
     /// It is in an archive.
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "no directory has archives"))]
     Archived(Error),
     /// It can't be read, and trying again does not help.
     Failed(Error),
@@ -265,6 +270,7 @@ impl Store {
     }
 
     /// Whether an object that is listed as archived can't be read.
+    #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "no directory has archives"))]
     pub async fn is_archived(&self, object: &Object) -> Result<bool> {
         match self {
             Self::Directory(_) => Ok(false),

@@ -79,6 +79,10 @@ impl Skipped {
 /// Why something that is listed does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
+    #[cfg_attr(
+        not(feature = "s3"),
+        expect(dead_code, reason = "only buckets have markers of folders")
+    )]
     Folder,
     Hidden,
     OtherSuffix,
@@ -225,6 +229,7 @@ impl Patterns {
 
 impl Listing {
     /// Takes an object, or passes it over where `choice` does not want it; `place` bytes of its key are those of the place.
+    #[cfg(feature = "s3")]
     pub fn add(&mut self, entry: Entry, place: usize, choice: &Choice) {
         let is_marker = entry.key.ends_with('/') && entry.size == 0;
         let refusal = match is_marker {
