@@ -292,6 +292,8 @@ mod tests {
             ("[[{}]]\n[\n]{}", &["[[{}]]", "{}"]),
             ("{}\n\u{feff}{}", &["{}", "\u{feff}", "{}"]),
             ("{} \"x {}\n{}", &["{}", "\"x {}", "{}"]),
+            // White space elsewhere, and junk here.
+            ("{} \u{c}\n7\u{c}\n{}", &["{}", "\u{c}", "7\u{c}", "{}"]),
         ];
         for (text, expected) in cases {
             assert_eq!(texts(text), *expected, "framing {text:?}");

@@ -179,7 +179,7 @@ impl Framer {
     /// That space counts for its length: where it has not arrived yet, what follows it could be more of the frame.
     fn push_trimmed(&self, frames: &mut Vec<Frame>, text: &[u8], start: usize, end: usize) {
         let is_too_long = end - start > self.max_record;
-        let end = if is_too_long { end } else { start + text[start..end].trim_ascii_end().len() };
+        let end = if is_too_long { end } else { start + without_last_space(&text[start..end]) };
         self.push(frames, start, end);
     }
 
@@ -346,6 +346,11 @@ fn whole_line(text: &[u8], start: usize, max_record: usize) -> Option<usize> {
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The length without white space at the end. Of JSON's four kinds alone: a form feed is junk.
+fn without_last_space(text: &[u8]) -> usize {
+    text.iter().rposition(|&byte| !is_space(byte)).map_or(0, |last| last + 1)
 }
 
 fn skip_space(text: &[u8], at: usize) -> usize {
