@@ -130,7 +130,10 @@ impl Cutter {
     /// The block that `text` holds; `None` where no record is complete.
     fn cut(&mut self, end_of_text: bool) -> io::Result<Option<Block>> {
         if !self.is_text {
-            if let Some(foreign) = Foreign::of(&self.text) {
+            // What is left when something was cut off is no start.
+            if self.offset == 0
+                && let Some(foreign) = Foreign::of(&self.text)
+            {
                 return Err(foreign.into());
             }
             self.is_text = self.text.len() >= Foreign::START_BYTES || self.offset > 0;

@@ -111,7 +111,7 @@ impl Listed {
         plan.check_left_out(archived, ledger)?;
         let ask = |store: Store, object: Arc<Object>| async move { store.lists(&object).await };
         let listed = self.ask(config, gone.clone(), ask).await?;
-        let Some(first) = listed.first() else { return Ok(()) };
+        let Some(first) = listed.iter().min_by_key(|object| &object.name) else { return Ok(()) };
         let what = match listed.len() {
             1 => format!("an object is listed, and is not there: {}", first.name),
             count => format!("{count} objects are listed, and are not there: {} …", first.name),
